@@ -1,0 +1,63 @@
+#include "base/mem.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef WISP_ALLOC_INJECT
+/* Test builds only: the process's n-th allocation from now fails (0 = none), once, and `count` tells
+ * how many were asked for. */
+#include <stdatomic.h>
+_Atomic long wi_mem_fail_at;
+_Atomic long wi_mem_count;
+static bool injected_failure(void) {
+    long n = atomic_fetch_add(&wi_mem_count, 1) + 1;
+    return n == atomic_load(&wi_mem_fail_at);
+}
+#else
+static bool injected_failure(void) { return false; }
+#endif
+
+static bool product(size_t n, size_t size, size_t *out) {
+    if (injected_failure() || __builtin_mul_overflow(n, size, out))
+        return false;
+    if (*out == 0)
+        *out = 1;
+    return true;
+}
+
+void *wi_malloc(size_t n, size_t size) {
+    size_t bytes;
+    return product(n, size, &bytes) ? malloc(bytes) : NULL;
+}
+
+void *wi_calloc(size_t n, size_t size) {
+    size_t bytes;
+    return product(n, size, &bytes) ? calloc(1, bytes) : NULL;
+}
+
+void *wi_realloc(void *p, size_t n, size_t size) {
+    size_t bytes;
+    return product(n, size, &bytes) ? realloc(p, bytes) : NULL;
+}
+
+void *wi_malloc64(size_t n, size_t size) {
+    size_t bytes;
+    if (!product(n, size, &bytes) || bytes > SIZE_MAX - 63)
+        return NULL;
+    return aligned_alloc(64, (bytes + 63) & ~(size_t)63);
+}
+
+char *wi_strndup(const char *s, size_t n) {
+    char *copy = wi_malloc(n + 1, 1);
+    if (copy) {
+        memcpy(copy, s, n);
+        copy[n] = '\0';
+    }
+    return copy;
+}
+
+char *wi_strdup(const char *s) { return wi_strndup(s, strlen(s)); }
+
+void wi_free(void *p) { free(p); }

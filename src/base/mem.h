@@ -1,0 +1,25 @@
+/* All of the library's heap allocations, so that a test build can make the n-th one fail.  Memory
+ * belongs to the caller and is released with wi_free.  Thread-safe. */
+#ifndef WISP_SRC_BASE_MEM_H
+#define WISP_SRC_BASE_MEM_H
+
+#include <stddef.h>
+
+/* `n` objects of `size` bytes; NULL when out of memory or when n * size overflows. */
+void *wi_malloc(size_t n, size_t size);
+void *wi_calloc(size_t n, size_t size);
+
+/* Grow or shrink; on failure returns NULL and the old block stays valid. */
+void *wi_realloc(void *p, size_t n, size_t size);
+
+/* 64-byte aligned (one cache line, one ZMM register), contents undefined. */
+void *wi_malloc64(size_t n, size_t size);
+
+/* Copies of strings and byte ranges (NUL-terminated). */
+char *wi_strdup(const char *s);
+char *wi_strndup(const char *s, size_t n);
+
+/* Releases what any of the above returned; NULL is allowed. */
+void wi_free(void *p);
+
+#endif

@@ -1,0 +1,38 @@
+/* Turns audio features and token sequences into logits, keeping the attention keys and values of up to
+ * `max_seqs` sequences.  A decoder owns its caches and scratch, sized at creation, and borrows model,
+ * kernels and pool.  One thread at a time may run it. */
+#ifndef WISP_SRC_DECODER_DECODER_H
+#define WISP_SRC_DECODER_DECODER_H
+
+#include "base/pool.h"
+#include "cpu/kern.h"
+#include "model/model.h"
+
+enum { WI_DEC_MAX_SEQS = 16 };
+
+struct wi_dec;
+
+int wi_dec_create(struct wi_dec **out, const struct wi_model *model, const struct wi_kern *kern,
+                  struct wi_pool *pool, struct wisp_error *err);
+void wi_dec_destroy(struct wi_dec **dec);
+
+/* Cross-attention keys and values of features [n_audio_ctx, n_audio_state], once per window. */
+int wi_dec_set_audio(struct wi_dec *dec, const float *features, struct wisp_error *err);
+
+/* Forget all sequences and run the prompt tokens [n] as sequence 0.  Raw logits of the positions
+ * rows[0..n_rows-1] are written to logits [n_rows, n_vocab].  1 <= n <= n_text_ctx.
+ * Errors: ARG, NOMEM, INTERNAL (non-finite logits or layer: named). */
+int wi_dec_prompt(struct wi_dec *dec, const int *tokens, int n, const int *rows, int n_rows,
+                  float *logits, struct wisp_error *err);
+
+/* One step of `n_seqs` sequences in one batch, all of the same length: new sequence i continues old
+ * sequence parents[i] (repeats allowed) with tokens[i].  Raw logits to logits [n_seqs, n_vocab].
+ * The caches reserve memory for more sequences when `n_seqs` first asks for them.
+ * Errors: ARG (length would pass n_text_ctx), NOMEM, INTERNAL. */
+int wi_dec_step(struct wi_dec *dec, const int *tokens, const int *parents, int n_seqs, float *logits,
+                struct wisp_error *err);
+
+/* Tokens per sequence so far. */
+int wi_dec_length(const struct wi_dec *dec);
+
+#endif

@@ -1,0 +1,38 @@
+/* The loop over 30 s windows: audio, mel, encoder, decoder, text, wired in the order of the data.  A
+ * context owns its stages; a result owns all its memory until wisp_result_free.  One thread at a time
+ * may use a context. */
+#ifndef WISP_SRC_PIPELINE_PIPELINE_H
+#define WISP_SRC_PIPELINE_PIPELINE_H
+
+#include "audio/audio.h"
+#include "base/pool.h"
+#include "cpu/kern.h"
+#include "decoder/decoder.h"
+#include "decoder/search.h"
+#include "encoder/encoder.h"
+#include "mel/mel.h"
+#include "model/model.h"
+
+/* The public objects. */
+struct wisp_model {
+    struct wi_model *file;
+    struct wi_kern kern;
+    char device[32]; /* "cpu (avx2)" */
+    double load_seconds;
+};
+
+struct wisp_ctx {
+    const struct wisp_model *model;
+    struct wi_pool *pool;
+    struct wi_enc *enc;
+    struct wi_dec *dec;
+    struct wi_search *search;
+    float *window;   /* [n_mels, 2 * n_audio_ctx] */
+    float *features; /* [n_audio_ctx, n_audio_state] */
+};
+
+/* Transcribe a finished spectrogram (openai-whisper's transcribe()).  As wisp_transcribe_pcm. */
+int wi_pipeline_run(struct wisp_ctx *ctx, const struct wi_mel *mel, const struct wisp_params *params,
+                    struct wisp_result **out, struct wisp_error *err);
+
+#endif
