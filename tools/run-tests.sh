@@ -1,26 +1,57 @@
 #!/bin/sh
-# Builds and runs every test suite; the last line counts them: N passed, N failed, N skipped.
+# Builds and runs every test, each build in its own folder:
+#   build/        release: all suites
+#   build-asan/   AddressSanitizer and UndefinedBehaviorSanitizer, and failing allocations
+#   build-tsan/   ThreadSanitizer: everything with threads
+#   build-fuzz/   libFuzzer targets, 60 s each
+# The last line counts the tests: N passed, N failed, N skipped.  Words given as arguments choose among
+# release, asan, tsan and fuzz.
 set -u
 cd "$(dirname "$0")/.."
+chosen=${*:-release asan}
+status=0
 
-[ -f build/build.ninja ] || meson setup build || exit 1
-ninja -C build || { echo "0 passed, 1 failed"; exit 1; }
-meson test -C build --no-rebuild --print-errorlogs
-log=build/meson-logs/testlog.json
-python3 - "$log" <<'PY'
-import json, sys
-count = {"OK": 0, "SKIP": 0}
-failed = []
-for line in open(sys.argv[1]):
-    test = json.loads(line)
-    if test["result"] in count:
-        count[test["result"]] += 1
-        if test["result"] == "SKIP":
-            print("skipped:", test["name"])
-    else:
-        failed.append(test["name"])
-for name in failed:
-    print("failed:", name)
-print(f"{count['OK']} passed, {len(failed)} failed, {count['SKIP']} skipped")
-sys.exit(1 if failed else 0)
-PY
+# configure FOLDER MESON-OPTION...
+configure() {
+    folder=$1
+    shift
+    [ -f "$folder/build.ninja" ] || meson setup "$folder" "$@" >"/dev/null" ||
+        { cat "$folder/meson-logs/meson-log.txt"; return 1; }
+}
+
+# run FOLDER MESON-TEST-OPTION...: build, then test
+run() {
+    folder=$1
+    shift
+    rm -f "$folder/meson-logs/testlog.json"
+    ninja -C "$folder" && meson test -C "$folder" --no-rebuild --print-errorlogs "$@" || status=1
+}
+
+for name in $chosen; do
+    echo "== $name"
+    case $name in
+    release) configure build && run build ;;
+    asan)
+        configure build-asan --buildtype=debugoptimized -Db_sanitize=address,undefined \
+            -Db_lundef=false -Dalloc_inject=true &&
+            run build-asan --suite unit --suite kernels --suite cli
+        ;;
+    tsan)
+        configure build-tsan --buildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false &&
+            run build-tsan --suite threads
+        ;;
+    fuzz)
+        CC=clang configure build-fuzz --buildtype=debugoptimized -Db_sanitize=address,undefined \
+            -Db_lundef=false -Dfuzz=true -Dc_args=-fsanitize=fuzzer-no-link &&
+            run build-fuzz --suite fuzz
+        ;;
+    *)
+        echo "run-tests: no build called '$name'; there are: release asan tsan fuzz" >&2
+        exit 1
+        ;;
+    esac || status=1
+done
+
+# shellcheck disable=SC2086 # one word per build is meant
+python3 tools/count_tests.py $chosen || status=1
+exit $status
