@@ -6,8 +6,6 @@
 #include <string.h>
 
 #ifdef WISP_ALLOC_INJECT
-/* Test builds only: the process's n-th allocation from now fails (0 = none), once, and `count` tells
- * how many were asked for. */
 #include <stdatomic.h>
 _Atomic long wi_mem_fail_at;
 _Atomic long wi_mem_count;

@@ -19,6 +19,12 @@ void *wi_malloc64(size_t n, size_t size);
 char *wi_strdup(const char *s);
 char *wi_strndup(const char *s, size_t n);
 
+#ifdef WISP_ALLOC_INJECT
+/* Test builds only: the `fail_at`-th allocation since `count` was zeroed fails, once (0 = none). */
+extern _Atomic long wi_mem_fail_at;
+extern _Atomic long wi_mem_count;
+#endif
+
 /* Releases what any of the above returned; NULL is allowed. */
 void wi_free(void *p);
 

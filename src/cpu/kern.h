@@ -21,6 +21,7 @@ struct wi_gemm {
     int m, n, k;
     const float *a; /* [m, k], row stride lda */
     size_t lda;
+    const uint16_t *a16; /* filled in by wi_gemm_run at bf16 levels: A as bf16 [m, k rounded up to 2] */
     enum wi_dtype w_type;
     const uint8_t *w; /* [n, k] rows in the file's format, w_stride bytes apart, maybe unaligned */
     size_t w_stride;
@@ -34,25 +35,41 @@ struct wi_gemm {
 };
 
 enum {
-    WI_GEMM_COLS = 96,   /* columns of one parallel item; also the packed panel */
-    WI_MATVEC_ROWS = 16, /* most rows of a matvec: WI_DEC_MAX_SEQS */
+    WI_GEMM_COLS = 96,   /* columns of one parallel item */
+    WI_MATVEC_ROWS = 16, /* most rows of a matvec */
+    WI_HEAD_MAX = 128,   /* largest d_head */
 };
 
-/* One head: out[i] = softmax(scale * q[i] K^T) V over the keys that query i may see. */
+/* One head: out[i] = softmax(scale * q[i] K^T) V.  Keys come transposed, so that the scores of
+ * neighbouring keys are neighbours. */
 struct wi_attn {
-    int n_q, n_kv, d_head; /* d_head <= 128 */
+    int n_q, n_kv, d_head; /* d_head <= WI_HEAD_MAX */
     const float *q;        /* [n_q, d_head], row stride ldq */
     size_t ldq;
-    const float *k, *v; /* [.., d_head], row stride ldkv */
-    size_t ldkv;
-    const int *rows; /* [n_kv]: row of k and v that key j lies in; NULL = j */
-    bool causal;     /* query i sees keys 0 .. n_kv - n_q + i */
+    const float *kt; /* [d_head, n_kv], row stride ldkt */
+    size_t ldkt;
+    const float *v; /* [n_kv, d_head], row stride ldv */
+    size_t ldv;
     float scale;
     float *out; /* [n_q, d_head], row stride ldo */
     size_t ldo;
 };
 
-enum { WI_ATTN_SCRATCH = 64 * 1024 }; /* floats */
+/* One query of one head over rows of a cache: out = softmax(scale * q K^T) V. */
+struct wi_attn_rows {
+    int n_kv, d_head;
+    const float *q;     /* [d_head] */
+    const float *k, *v; /* [.., d_head], row stride ld */
+    size_t ld;
+    const int *rows; /* [n_kv]: the row of k and v that key j lies in; NULL = j */
+    float scale;
+    float *out; /* [d_head] */
+};
+
+enum {
+    WI_ATTN_QUERIES = 48, /* query rows of one parallel item of `attention` */
+    WI_ATTN_SCRATCH = 48 * (64 + 128) + 1024, /* floats */
+};
 
 struct wi_kern {
     enum wi_level level;
@@ -73,12 +90,20 @@ int wi_level_parse(enum wi_level *level, const char *name, struct wisp_error *er
 /* Fill the table for a level: portable first, then every level up to it overrides what it has. */
 void wi_kern_select(struct wi_kern *out, enum wi_level level);
 
-/* Floats of scratch that each thread needs for a GEMM or matvec with this k. */
-size_t wi_gemm_scratch(int k);
+/* Working memory of GEMMs up to a size; owned by whoever initialised it, used by one thread at a
+ * time (which may share the work out over a pool). */
+struct wi_gemm_work {
+    float *scratch; /* [n_threads, stride] */
+    size_t stride;
+    uint16_t *a16; /* bf16 levels: A converted once for all columns */
+};
+int wi_gemm_work_init(struct wi_gemm_work *work, const struct wi_kern *kern, int n_threads, int max_m,
+                      int max_k, struct wisp_error *err);
+void wi_gemm_work_fini(struct wi_gemm_work *work);
 
-/* Run a GEMM (or a matvec when m allows) over the pool.  scratch: [wi_pool_threads][stride] floats,
- * stride >= wi_gemm_scratch(g->k).  Results do not depend on the number of threads. */
-void wi_gemm_run(const struct wi_kern *kern, struct wi_pool *pool, const struct wi_gemm *g,
-                 float *scratch, size_t stride);
+/* Run a GEMM (or a matvec when m allows) over the pool.  Results do not depend on the number of
+ * threads. */
+void wi_gemm_run(const struct wi_kern *kern, struct wi_pool *pool, struct wi_gemm_work *work,
+                 const struct wi_gemm *g);
 
 #endif

@@ -1,0 +1,85 @@
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "cpu/kern.h"
+
+enum {
+    NR_MAX = 32,         /* widest register block of any level */
+    ROWS_PER_CONVERSION = 64,
+    MATVEC_COLS = 256, /* columns of one item of a matvec */
+};
+
+int wi_gemm_work_init(struct wi_gemm_work *work, const struct wi_kern *kern, int n_threads, int max_m,
+                      int max_k, struct wisp_error *err) {
+    /* One dequantised row and a packed panel [k, NR]. */
+    size_t k = ((size_t)max_k + 1) & ~(size_t)1;
+    work->stride = (k + 16 + k * NR_MAX + 15) & ~(size_t)15;
+    work->a16 = NULL;
+    work->scratch = wi_malloc64((size_t)n_threads * work->stride, sizeof *work->scratch);
+    if (work->scratch && kern->level == WI_AVX512BF16)
+        work->a16 = wi_malloc64((size_t)max_m * k, sizeof *work->a16);
+    if (!work->scratch || (kern->level == WI_AVX512BF16 && !work->a16)) {
+        wi_gemm_work_fini(work);
+        return wi_err_nomem(err, "GEMM scratch memory");
+    }
+    return WISP_OK;
+}
+
+void wi_gemm_work_fini(struct wi_gemm_work *work) {
+    wi_free(work->scratch);
+    wi_free(work->a16);
+    work->scratch = NULL;
+    work->a16 = NULL;
+}
+
+struct gemm_job {
+    const struct wi_kern *kern;
+    const struct wi_gemm *g;
+    struct wi_gemm_work *work;
+};
+
+static void convert_rows(void *arg, int item, int thread) {
+    const struct gemm_job *job = arg;
+    const struct wi_gemm *g = job->g;
+    size_t k2 = ((size_t)g->k + 1) & ~(size_t)1;
+    int end = (item + 1) * ROWS_PER_CONVERSION < g->m ? (item + 1) * ROWS_PER_CONVERSION : g->m;
+    (void)thread;
+    for (int i = item * ROWS_PER_CONVERSION; i < end; i++) {
+        const float *a = g->a + (size_t)i * g->lda;
+        uint16_t *out = job->work->a16 + (size_t)i * k2;
+        for (int p = 0; p < g->k; p++)
+            out[p] = wi_f32_to_bf16(a[p]);
+        if (g->k & 1)
+            out[g->k] = 0;
+    }
+}
+
+static void gemm_columns(void *arg, int item, int thread) {
+    const struct gemm_job *job = arg;
+    int n0 = item * WI_GEMM_COLS;
+    int n1 = n0 + WI_GEMM_COLS < job->g->n ? n0 + WI_GEMM_COLS : job->g->n;
+    job->kern->gemm(job->g, n0, n1, job->work->scratch + (size_t)thread * job->work->stride);
+}
+
+static void matvec_columns(void *arg, int item, int thread) {
+    const struct gemm_job *job = arg;
+    int n0 = item * MATVEC_COLS;
+    int n1 = n0 + MATVEC_COLS < job->g->n ? n0 + MATVEC_COLS : job->g->n;
+    job->kern->matvec(job->g, n0, n1, job->work->scratch + (size_t)thread * job->work->stride);
+}
+
+void wi_gemm_run(const struct wi_kern *kern, struct wi_pool *pool, struct wi_gemm_work *work,
+                 const struct wi_gemm *g) {
+    struct wi_gemm filled = *g;
+    struct gemm_job job = {kern, &filled, work};
+    if (g->m <= WI_MATVEC_ROWS) {
+        wi_pool_run(pool, (g->n + MATVEC_COLS - 1) / MATVEC_COLS, matvec_columns, &job);
+        return;
+    }
+    if (work->a16) {
+        filled.a16 = work->a16;
+        wi_pool_run(pool, (g->m + ROWS_PER_CONVERSION - 1) / ROWS_PER_CONVERSION, convert_rows, &job);
+    }
+    wi_pool_run(pool, (g->n + WI_GEMM_COLS - 1) / WI_GEMM_COLS, gemm_columns, &job);
+}

@@ -1,0 +1,540 @@
+/* The kernels of one level, written once on vectors of VLEN floats (GCC and clang vector types).  A
+ * level's file defines VLEN, SUFFIX(name), MR (rows of the GEMM's register block), NV (vectors across it)
+ * and includes this one; it is compiled with that level's -m flags.  LOAD_F16(p) converts VLEN halves where
+ * the level has an instruction for it.  BF16_PRODUCTS selects bf16 inputs with f32 sums in the GEMM (x86
+ * vdpbf16ps, VLEN 16). */
+#include <math.h>
+#include <string.h>
+
+#include "base/dtype.h"
+#include "cpu/kern.h"
+#include "cpu/levels.h"
+
+#define NR (NV * VLEN) /* columns of the register block */
+
+typedef float vf __attribute__((vector_size(4 * VLEN)));
+typedef int32_t vi __attribute__((vector_size(4 * VLEN)));
+typedef float vf_unaligned __attribute__((vector_size(4 * VLEN), aligned(4), may_alias));
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE vf load(const float *p) { return *(const vf_unaligned *)p; }
+INLINE void store(float *p, vf x) { *(vf_unaligned *)p = x; }
+INLINE vf splat(float x) { return x - (vf){0}; }
+INLINE vf blend(vi mask, vf a, vf b) { return (vf)((mask & (vi)a) | (~mask & (vi)b)); }
+
+INLINE float sum_lanes(vf x) {
+    float total = 0;
+    for (int i = 0; i < VLEN; i++)
+        total += x[i];
+    return total;
+}
+
+/* exp(x) for x <= 88: 2^n e^r with |r| <= ln(2)/2 and the Taylor polynomial of degree 7, whose
+ * truncation error is 0.3466^8/8! = 5e-9; measured over all floats: at most 2 ulp.  Below -87.33 the
+ * result is 0 (no denormals); NaN stays NaN. */
+INLINE vf exp_v(vf x) {
+    const vf magic = splat(0x1.8p23f); /* adding it rounds to an integer in the low mantissa bits */
+    vf t = x * 1.44269504f + magic;
+    vf n = t - magic;
+    vf r = x - n * 0x1.62e4p-1f;     /* ln 2 in two parts: the first has 12 bits, n * it is exact */
+    r = r - n * 0x1.7f7d1cp-20f;
+    vf p = splat(1 / 5040.0f);
+    p = p * r + 1 / 720.0f;
+    p = p * r + 1 / 120.0f;
+    p = p * r + 1 / 24.0f;
+    p = p * r + 1 / 6.0f;
+    p = p * r + 0.5f;
+    p = p * r + 1.0f;
+    p = p * r + 1.0f;
+    vf y = (vf)((vi)p + ((vi)t << 23));
+    y = blend(x < -87.33f, splat(0), y);
+    return blend(x == x, y, x);
+}
+
+/* GELU x Phi(x) through the tail Q = erfc(|x| / sqrt 2) / 2, so that large negative x keeps its
+ * relative accuracy: erfc(y) = exp(-y^2) t P(t), t = 1 / (1 + 0.4 y), P from tools/fit_erfcx.py with
+ * relative error 4e-8 on y <= 7.5; beyond that exp(-y^2) < 4e-25. */
+INLINE vf gelu_v(vf x) {
+    vf z = (vf)((vi)x & 0x7fffffff) * 0.707106781f;
+    vf t = 1.0f / (1.0f + 0.4f * z);
+    vf p = splat(0.0346375443f);
+    p = p * t - 0.107240036f;
+    p = p * t + 0.013452203f;
+    p = p * t + 0.171562538f;
+    p = p * t + 0.0196491666f;
+    p = p * t + 0.220184326f;
+    p = p * t + 0.194672376f;
+    p = p * t + 0.227514833f;
+    p = p * t + 0.225567088f;
+    vf tail = 0.5f * p * t * exp_v(-z * z);
+    vf phi = blend(x < 0.0f, tail, 1.0f - tail);
+    /* -INFINITY * 0 would be NaN; GELU's limit there is 0 */
+    return blend(x < -1e4f, splat(-0.0f), x * phi);
+}
+
+/* ---------------------------------------------------------------- element-wise and row kernels */
+
+/* Copies of a ragged end of at most VLEN values, so that it can be computed as a vector. */
+INLINE vf load_part(const float *p, int n) {
+    float x[VLEN] = {0};
+    memcpy(x, p, (size_t)n * sizeof *x);
+    return load(x);
+}
+
+INLINE void store_part(float *p, vf x, int n) { memcpy(p, &x, (size_t)n * sizeof *p); }
+
+static void SUFFIX(gelu)(float *x, int n) {
+    int i = 0;
+    for (; i + VLEN <= n; i += VLEN)
+        store(x + i, gelu_v(load(x + i)));
+    if (i < n)
+        store_part(x + i, gelu_v(load_part(x + i, n - i)), n - i);
+}
+
+static void SUFFIX(layernorm)(const float *x, const float *w, const float *b, float *y, int n) {
+    /* Two passes: the variance of x - mean does not cancel. */
+    vf acc[2] = {0};
+    float tail = 0;
+    int i = 0;
+    for (; i + 2 * VLEN <= n; i += 2 * VLEN) {
+        acc[0] += load(x + i);
+        acc[1] += load(x + i + VLEN);
+    }
+    for (; i < n; i++)
+        tail += x[i];
+    float mean = (sum_lanes(acc[0] + acc[1]) + tail) / (float)n;
+
+    acc[0] = acc[1] = splat(tail = 0);
+    for (i = 0; i + 2 * VLEN <= n; i += 2 * VLEN) {
+        vf d0 = load(x + i) - mean, d1 = load(x + i + VLEN) - mean;
+        acc[0] += d0 * d0;
+        acc[1] += d1 * d1;
+    }
+    for (; i < n; i++)
+        tail += (x[i] - mean) * (x[i] - mean);
+    float scale = 1.0f / sqrtf((sum_lanes(acc[0] + acc[1]) + tail) / (float)n + 1e-5f);
+
+    for (i = 0; i + VLEN <= n; i += VLEN)
+        store(y + i, (load(x + i) - mean) * scale * load(w + i) + load(b + i));
+    for (; i < n; i++)
+        y[i] = (x[i] - mean) * scale * w[i] + b[i];
+}
+
+static float row_max(const float *x, int n) {
+    float max = -INFINITY;
+    int i = 0;
+    if (n >= VLEN) {
+        vf m = load(x);
+        for (i = VLEN; i + VLEN <= n; i += VLEN) {
+            vf v = load(x + i);
+            m = blend(v > m, v, m);
+        }
+        for (int j = 0; j < VLEN; j++)
+            max = m[j] > max ? m[j] : max;
+    }
+    for (; i < n; i++)
+        max = x[i] > max ? x[i] : max;
+    return max;
+}
+
+/* x[i] = exp(x[i] - max); returns the sum. */
+static float exp_row(float *x, int n, float max) {
+    vf sum = splat(0);
+    int i = 0;
+    for (; i + VLEN <= n; i += VLEN) {
+        vf e = exp_v(load(x + i) - max);
+        store(x + i, e);
+        sum += e;
+    }
+    float total = sum_lanes(sum);
+    if (i < n) {
+        store_part(x + i, exp_v(load_part(x + i, n - i) - max), n - i);
+        for (; i < n; i++)
+            total += x[i];
+    }
+    return total;
+}
+
+static void SUFFIX(softmax)(float *x, int n) {
+    float scale = 1.0f / exp_row(x, n, row_max(x, n));
+    for (int i = 0; i < n; i++)
+        x[i] *= scale;
+}
+
+/* ---------------------------------------------------------------- weights to f32 */
+
+INLINE float f16_at(const uint8_t *p) {
+    uint16_t h;
+    memcpy(&h, p, 2);
+    return wi_f16_to_f32(h);
+}
+
+INLINE void dequant_q4(const uint8_t *src, float *dst, int n, int bytes, bool has_min) {
+    for (int i = 0; i < n; i += 32, src += bytes, dst += 32) {
+        float d = f16_at(src), m = has_min ? f16_at(src + 2) : -8 * d;
+        const uint8_t *q = src + (has_min ? 4 : 2);
+        for (int j = 0; j < 16; j++) {
+            /* d * (q - 8) and d * q + m: each as its format defines it, so that the value is exact */
+            int lo = q[j] & 15, hi = q[j] >> 4;
+            dst[j] = has_min ? d * (float)lo + m : d * (float)(lo - 8);
+            dst[j + 16] = has_min ? d * (float)hi + m : d * (float)(hi - 8);
+        }
+    }
+}
+
+INLINE void dequant_q5(const uint8_t *src, float *dst, int n, int bytes, bool has_min) {
+    for (int i = 0; i < n; i += 32, src += bytes, dst += 32) {
+        float d = f16_at(src), m = has_min ? f16_at(src + 2) : 0;
+        const uint8_t *q = src + (has_min ? 8 : 6);
+        uint32_t high;
+        memcpy(&high, q - 4, 4);
+        for (int j = 0; j < 16; j++) {
+            int lo = (q[j] & 15) | (int)(high >> j & 1) << 4;
+            int hi = (q[j] >> 4) | (int)(high >> (j + 16) & 1) << 4;
+            dst[j] = has_min ? d * (float)lo + m : d * (float)(lo - 16);
+            dst[j + 16] = has_min ? d * (float)hi + m : d * (float)(hi - 16);
+        }
+    }
+}
+
+static void SUFFIX(dequant)(enum wi_dtype type, const uint8_t *src, float *dst, int n) {
+    switch (type) {
+    case WI_F32: memcpy(dst, src, (size_t)n * 4); break;
+    case WI_F16: {
+        int i = 0;
+#ifdef LOAD_F16
+        for (; i + VLEN <= n; i += VLEN)
+            store(dst + i, LOAD_F16(src + 2 * i));
+#endif
+        for (; i < n; i++)
+            dst[i] = f16_at(src + 2 * i);
+        break;
+    }
+    case WI_BF16:
+        for (int i = 0; i < n; i++) {
+            uint16_t b;
+            memcpy(&b, src + 2 * i, 2);
+            dst[i] = wi_bf16_to_f32(b);
+        }
+        break;
+    case WI_Q4_0: dequant_q4(src, dst, n, 18, false); break;
+    case WI_Q4_1: dequant_q4(src, dst, n, 20, true); break;
+    case WI_Q5_0: dequant_q5(src, dst, n, 22, false); break;
+    case WI_Q5_1: dequant_q5(src, dst, n, 24, true); break;
+    case WI_Q8_0:
+        for (int i = 0; i < n; i += 32, src += 34, dst += 32) {
+            float d = f16_at(src);
+            for (int j = 0; j < 32; j++)
+                dst[j] = d * (float)(int8_t)src[2 + j];
+        }
+        break;
+    case WI_N_DTYPES: break;
+    }
+}
+
+/* ---------------------------------------------------------------- matrix products */
+
+/* Bias, scale, activation, residual: tile[mr, NR] -> C[i0.., j0..] with `cols` valid columns. */
+static void finish_block(const struct wi_gemm *g, float *tile, const float *bias, int i0, int mr,
+                         int j0, int cols) {
+    for (int i = 0; i < mr; i++) {
+        float *row = tile + i * NR;
+        float *c = g->c + (size_t)(i0 + i) * g->ldc + j0;
+        for (int v = 0; v < NR; v += VLEN) {
+            vf x = (load(row + v) + load(bias + v)) * g->scale;
+            store(row + v, g->act == WI_GELU ? gelu_v(x) : x);
+        }
+        if (g->residual) {
+            const float *r = g->residual + (size_t)(i0 + i) * g->ldr + j0;
+            for (int j = 0; j < cols; j++)
+                c[j] = row[j] + r[j];
+        } else {
+            memcpy(c, row, (size_t)cols * sizeof *c);
+        }
+    }
+}
+
+#ifdef BF16_PRODUCTS
+INLINE uint32_t bits_of(float f) {
+    uint32_t u;
+    memcpy(&u, &f, 4);
+    return u;
+}
+
+/* Round to nearest even; the weights are finite. */
+INLINE uint32_t bf16_of(float f) {
+    uint32_t u = bits_of(f);
+    return (u + 0x7fff + (u >> 16 & 1)) >> 16;
+}
+
+/* packed[k/2, NR] pairs of bf16 from NR rows of W (missing columns and an odd k padded with 0). */
+static void pack_columns(const struct wi_gemm *g, int j0, int cols, float *row, uint32_t *packed) {
+    int k2 = (g->k + 1) / 2;
+    memset(row, 0, (size_t)k2 * 2 * sizeof *row);
+    for (int j = 0; j < NR; j++) {
+        if (j < cols)
+            SUFFIX(dequant)(g->w_type, g->w + (size_t)(j0 + j) * g->w_stride, row, g->k);
+        for (int p = 0; p < k2; p++)
+            packed[p * NR + j] =
+                j < cols ? bf16_of(row[2 * p]) | bf16_of(row[2 * p + 1]) << 16 : 0;
+    }
+}
+
+INLINE void block_bf16(int mr, int k2, const uint16_t *a, const uint32_t *packed, float *tile) {
+    __m512 acc[MR][NV];
+#pragma GCC unroll 16
+    for (int i = 0; i < mr; i++)
+#pragma GCC unroll 4
+        for (int v = 0; v < NV; v++)
+            acc[i][v] = _mm512_setzero_ps();
+    for (int p = 0; p < k2; p++, packed += NR) {
+        __m512bh b[NV];
+#pragma GCC unroll 4
+        for (int v = 0; v < NV; v++)
+            b[v] = (__m512bh)_mm512_loadu_si512(packed + v * VLEN);
+#pragma GCC unroll 16
+        for (int i = 0; i < mr; i++) {
+            int32_t pair;
+            memcpy(&pair, a + ((size_t)i * (size_t)k2 + (size_t)p) * 2, 4);
+            __m512bh x = (__m512bh)_mm512_set1_epi32(pair);
+#pragma GCC unroll 4
+            for (int v = 0; v < NV; v++)
+                acc[i][v] = _mm512_dpbf16_ps(acc[i][v], x, b[v]);
+        }
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < mr; i++)
+#pragma GCC unroll 4
+        for (int v = 0; v < NV; v++)
+            _mm512_storeu_ps(tile + i * NR + v * VLEN, acc[i][v]);
+}
+
+static __attribute__((noinline)) void block_bf16_full(int k2, const uint16_t *a,
+                                                      const uint32_t *packed, float *tile) {
+    block_bf16(MR, k2, a, packed, tile);
+}
+
+static __attribute__((noinline)) void block_bf16_row(int k2, const uint16_t *a,
+                                                     const uint32_t *packed, float *tile) {
+    block_bf16(1, k2, a, packed, tile);
+}
+
+static void multiply_block(const struct wi_gemm *g, int i, int mr, const float *packed, float *tile) {
+    int k2 = (g->k + 1) / 2;
+    const uint16_t *a = g->a16 + (size_t)i * (size_t)k2 * 2;
+    if (mr == MR) {
+        block_bf16_full(k2, a, (const uint32_t *)(const void *)packed, tile);
+        return;
+    }
+    for (int r = 0; r < mr; r++)
+        block_bf16_row(k2, a + (size_t)r * (size_t)k2 * 2, (const uint32_t *)(const void *)packed,
+                       tile + r * NR);
+}
+#else
+/* tile[mr, NR] = A[mr, k] packed[k, NR], A's rows lda apart.  mr is a constant after inlining, so that
+ * the accumulators live in registers. */
+INLINE void block_f32(int mr, int k, const float *a, size_t lda, const float *packed, float *tile) {
+    vf acc[MR][NV];
+#pragma GCC unroll 16
+    for (int i = 0; i < mr; i++)
+#pragma GCC unroll 4
+        for (int v = 0; v < NV; v++)
+            acc[i][v] = splat(0);
+    for (int p = 0; p < k; p++, packed += NR) {
+        vf b[NV];
+#pragma GCC unroll 4
+        for (int v = 0; v < NV; v++)
+            b[v] = load(packed + v * VLEN);
+#pragma GCC unroll 16
+        for (int i = 0; i < mr; i++)
+#pragma GCC unroll 4
+            for (int v = 0; v < NV; v++)
+                acc[i][v] += b[v] * a[(size_t)i * lda + (size_t)p];
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < mr; i++)
+#pragma GCC unroll 4
+        for (int v = 0; v < NV; v++)
+            store(tile + i * NR + v * VLEN, acc[i][v]);
+}
+
+static __attribute__((noinline)) void block_f32_full(int k, const float *a, size_t lda,
+                                                     const float *packed, float *tile) {
+    block_f32(MR, k, a, lda, packed, tile);
+}
+
+static __attribute__((noinline)) void block_f32_row(int k, const float *a, size_t lda,
+                                                    const float *packed, float *tile) {
+    block_f32(1, k, a, lda, packed, tile);
+}
+
+/* packed[k, NR] from NR rows of W (missing columns are 0). */
+static void pack_columns(const struct wi_gemm *g, int j0, int cols, float *row, float *packed) {
+    for (int j = 0; j < NR; j++) {
+        if (j < cols)
+            SUFFIX(dequant)(g->w_type, g->w + (size_t)(j0 + j) * g->w_stride, row, g->k);
+        for (int p = 0; p < g->k; p++)
+            packed[p * NR + j] = j < cols ? row[p] : 0;
+    }
+}
+
+static void multiply_block(const struct wi_gemm *g, int i, int mr, const float *packed, float *tile) {
+    const float *a = g->a + (size_t)i * g->lda;
+    if (mr == MR) {
+        block_f32_full(g->k, a, g->lda, packed, tile);
+        return;
+    }
+    for (int r = 0; r < mr; r++)
+        block_f32_row(g->k, a + (size_t)r * g->lda, g->lda, packed, tile + r * NR);
+}
+#endif
+
+static void SUFFIX(gemm)(const struct wi_gemm *g, int n0, int n1, float *scratch) {
+    float tile[MR * NR], bias[NR];
+    float *row = scratch, *packed = scratch + g->k + 16;
+    for (int j = n0; j < n1; j += NR) {
+        int cols = n1 - j < NR ? n1 - j : NR;
+        for (int c = 0; c < NR; c++)
+            bias[c] = g->bias && c < cols ? g->bias[j + c] : 0;
+        pack_columns(g, j, cols, row, (void *)packed);
+        for (int i = 0; i < g->m; i += MR) {
+            int mr = g->m - i < MR ? g->m - i : MR;
+            multiply_block(g, i, mr, packed, tile);
+            finish_block(g, tile, bias, i, mr, j, cols);
+        }
+    }
+}
+
+INLINE float dot(const float *x, const float *y, int n) {
+    vf acc[4] = {0};
+    int i = 0;
+    for (; i + 4 * VLEN <= n; i += 4 * VLEN)
+#pragma GCC unroll 4
+        for (int v = 0; v < 4; v++)
+            acc[v] += load(x + i + v * VLEN) * load(y + i + v * VLEN);
+    for (; i + VLEN <= n; i += VLEN)
+        acc[0] += load(x + i) * load(y + i);
+    float total = sum_lanes((acc[0] + acc[1]) + (acc[2] + acc[3]));
+    for (; i < n; i++)
+        total += x[i] * y[i];
+    return total;
+}
+
+static void SUFFIX(matvec)(const struct wi_gemm *g, int n0, int n1, float *scratch) {
+    for (int j = n0; j < n1; j++) {
+        SUFFIX(dequant)(g->w_type, g->w + (size_t)j * g->w_stride, scratch, g->k);
+        float bias = g->bias ? g->bias[j] : 0;
+        for (int i = 0; i < g->m; i++)
+            g->c[(size_t)i * g->ldc + j] =
+                (dot(scratch, g->a + (size_t)i * g->lda, g->k) + bias) * g->scale;
+    }
+    for (int i = 0; i < g->m; i++) {
+        float *c = g->c + (size_t)i * g->ldc;
+        if (g->act == WI_GELU)
+            SUFFIX(gelu)(c + n0, n1 - n0);
+        if (g->residual)
+            for (int j = n0; j < n1; j++)
+                c[j] += g->residual[(size_t)i * g->ldr + j];
+    }
+}
+
+/* ---------------------------------------------------------------- attention */
+
+enum { KEYS = 64 }; /* keys of one block */
+
+/* out[mr, ncols] (+)= a[mr, k] b[k, ncols] with rows of b ldb apart; ncols <= NR columns at a time. */
+INLINE void rank_k_update(int mr, int k, const float *a, size_t lda, const float *b, size_t ldb,
+                          int ncols, float *out, size_t ldo, bool add) {
+    int j = 0;
+    for (; j + VLEN <= ncols; j += VLEN) {
+        vf acc[MR];
+#pragma GCC unroll 16
+        for (int i = 0; i < mr; i++)
+            acc[i] = add ? load(out + (size_t)i * ldo + j) : splat(0);
+        for (int p = 0; p < k; p++) {
+            vf x = load(b + (size_t)p * ldb + j);
+#pragma GCC unroll 16
+            for (int i = 0; i < mr; i++)
+                acc[i] += x * a[(size_t)i * lda + (size_t)p];
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < mr; i++)
+            store(out + (size_t)i * ldo + j, acc[i]);
+    }
+    for (; j < ncols; j++)
+        for (int i = 0; i < mr; i++) {
+            float total = add ? out[(size_t)i * ldo + j] : 0;
+            for (int p = 0; p < k; p++)
+                total += a[(size_t)i * lda + (size_t)p] * b[(size_t)p * ldb + j];
+            out[(size_t)i * ldo + j] = total;
+        }
+}
+
+static void update(int m, int k, const float *a, size_t lda, const float *b, size_t ldb, int ncols,
+                   float *out, size_t ldo, bool add) {
+    int i = 0;
+    for (; i + MR <= m; i += MR)
+        rank_k_update(MR, k, a + (size_t)i * lda, lda, b, ldb, ncols, out + (size_t)i * ldo, ldo, add);
+    for (; i < m; i++)
+        rank_k_update(1, k, a + (size_t)i * lda, lda, b, ldb, ncols, out + (size_t)i * ldo, ldo, add);
+}
+
+static void SUFFIX(attention)(const struct wi_attn *a, int q0, int q1, float *scratch) {
+    int d = a->d_head, m = q1 - q0;
+    float *scores = scratch;                   /* [m, KEYS] */
+    float *sums = scores + WI_ATTN_QUERIES * KEYS; /* [m, d]: unnormalised output */
+    float max[WI_ATTN_QUERIES], total[WI_ATTN_QUERIES];
+    for (int i = 0; i < m; i++) {
+        max[i] = -INFINITY;
+        total[i] = 0;
+    }
+    /* Invariant: sums[i] = sum of exp(s_j - max[i]) v_j over the keys so far, total[i] the weights'. */
+    for (int key = 0; key < a->n_kv; key += KEYS) {
+        int n = a->n_kv - key < KEYS ? a->n_kv - key : KEYS;
+        update(m, d, a->q + (size_t)q0 * a->ldq, a->ldq, a->kt + key, a->ldkt, n, scores, KEYS, false);
+        for (int i = 0; i < m; i++) {
+            float *s = scores + i * KEYS;
+            for (int j = 0; j < n; j++)
+                s[j] *= a->scale;
+            float block_max = row_max(s, n);
+            float new_max = block_max > max[i] ? block_max : max[i];
+            float keep = key == 0 ? 0 : expf(max[i] - new_max);
+            max[i] = new_max;
+            total[i] = total[i] * keep + exp_row(s, n, new_max);
+            if (key > 0 && keep != 1)
+                for (int c = 0; c < d; c++)
+                    sums[i * d + c] *= keep;
+        }
+        update(m, n, scores, KEYS, a->v + (size_t)key * a->ldv, a->ldv, d, sums, (size_t)d, key > 0);
+    }
+    for (int i = 0; i < m; i++)
+        for (int c = 0; c < d; c++)
+            a->out[(size_t)(q0 + i) * a->ldo + c] = sums[i * d + c] / total[i];
+}
+
+static void SUFFIX(attend_rows)(const struct wi_attn_rows *a, float *scratch) {
+    int d = a->d_head;
+    for (int j = 0; j < a->n_kv; j++) {
+        size_t row = (size_t)(a->rows ? a->rows[j] : j);
+        scratch[j] = a->scale * dot(a->q, a->k + row * a->ld, d);
+    }
+    float scale = 1.0f / exp_row(scratch, a->n_kv, row_max(scratch, a->n_kv));
+    for (int c = 0; c < d; c++)
+        a->out[c] = 0;
+    for (int j = 0; j < a->n_kv; j++) {
+        const float *v = a->v + (size_t)(a->rows ? a->rows[j] : j) * a->ld;
+        float p = scratch[j] * scale;
+        int c = 0;
+        for (; c + VLEN <= d; c += VLEN)
+            store(a->out + c, load(a->out + c) + load(v + c) * p);
+        for (; c < d; c++)
+            a->out[c] += v[c] * p;
+    }
+}
+
+#define WI_KERN(name, ret, params) .name = SUFFIX(name),
+const struct wi_kern SUFFIX(wi_kern) = {
+#include "cpu/kern_list.def"
+};
+#undef WI_KERN

@@ -1,0 +1,10 @@
+/* AVX2, FMA and F16C: 6 x 16 accumulators take 12 of the 16 registers. */
+#include <immintrin.h>
+
+#define VLEN 8
+#define MR 6
+#define NV 2
+#define SUFFIX(name) name##_avx2
+#define LOAD_F16(p) ((vf)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p))))
+
+#include "cpu/kern_tmpl.c"
