@@ -421,21 +421,25 @@ INLINE float dot(const float *x, const float *y, int n) {
     return total;
 }
 
+enum { COLS = 32 }; /* columns that a matvec finishes at a time */
+
 static void SUFFIX(matvec)(const struct wi_gemm *g, int n0, int n1, float *scratch) {
-    for (int j = n0; j < n1; j++) {
-        SUFFIX(dequant)(g->w_type, g->w + (size_t)j * g->w_stride, scratch, g->k);
-        float bias = g->bias ? g->bias[j] : 0;
-        for (int i = 0; i < g->m; i++)
-            g->c[(size_t)i * g->ldc + j] =
-                (dot(scratch, g->a + (size_t)i * g->lda, g->k) + bias) * g->scale;
-    }
-    for (int i = 0; i < g->m; i++) {
-        float *c = g->c + (size_t)i * g->ldc;
-        if (g->act == WI_GELU)
-            SUFFIX(gelu)(c + n0, n1 - n0);
-        if (g->residual)
-            for (int j = n0; j < n1; j++)
-                c[j] += g->residual[(size_t)i * g->ldr + j];
+    float out[WI_MATVEC_ROWS][COLS];
+    for (int j0 = n0; j0 < n1; j0 += COLS) {
+        int cols = n1 - j0 < COLS ? n1 - j0 : COLS;
+        for (int j = 0; j < cols; j++) {
+            SUFFIX(dequant)(g->w_type, g->w + (size_t)(j0 + j) * g->w_stride, scratch, g->k);
+            float bias = g->bias ? g->bias[j0 + j] : 0;
+            for (int i = 0; i < g->m; i++)
+                out[i][j] = (dot(scratch, g->a + (size_t)i * g->lda, g->k) + bias) * g->scale;
+        }
+        for (int i = 0; i < g->m; i++) {
+            float *c = g->c + (size_t)i * g->ldc + j0;
+            if (g->act == WI_GELU)
+                SUFFIX(gelu)(out[i], cols);
+            for (int j = 0; j < cols; j++)
+                c[j] = out[i][j] + (g->residual ? g->residual[(size_t)i * g->ldr + j0 + j] : 0);
+        }
     }
 }
 

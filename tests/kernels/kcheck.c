@@ -121,7 +121,7 @@ static double gelu_f64(double x) { return 0.5 * x * erfc(-x / sqrt(2)); }
 struct product_case {
     int m, n, k;
     enum wi_dtype type;
-    bool bias, gelu, residual;
+    bool bias, gelu, residual, in_place; /* in_place: the residual is c */
     float scale;
 };
 
@@ -140,14 +140,14 @@ static void check_product(const struct product_case *c, struct wi_pool *pool) {
         bias[j] = uniform(-1, 1);
     }
     for (int i = 0; i < c->m * c->n; i++) {
-        out[i] = NAN;
         res[i] = uniform(-1, 1);
+        out[i] = c->in_place ? res[i] : NAN;
     }
     struct wi_gemm g = {.m = c->m, .n = c->n, .k = c->k, .a = a, .lda = (size_t)c->k,
                         .w_type = c->type, .w = w, .w_stride = row_bytes,
                         .bias = c->bias ? bias : NULL, .scale = c->scale,
                         .act = c->gelu ? WI_GELU : WI_LINEAR,
-                        .residual = c->residual ? res : NULL, .ldr = (size_t)c->n,
+                        .residual = !c->residual ? NULL : c->in_place ? out : res, .ldr = (size_t)c->n,
                         .c = out, .ldc = (size_t)c->n};
     struct wi_gemm_work work;
     struct wisp_error err = {0};
@@ -191,12 +191,12 @@ static void check_products(void) {
     for (int i = 0; i < 260; i++) {
         struct product_case c = {ms[rng() % 8], ns[rng() % 8], ks[rng() % 9],
                                  (enum wi_dtype)(rng() % WI_N_DTYPES), rng() & 1, rng() & 1,
-                                 rng() & 1, rng() & 1 ? 1.0f : 0.35f};
+                                 rng() & 1, rng() & 1, rng() & 1 ? 1.0f : 0.35f};
         int block = wi_dtype_block(c.type);
         c.k = (c.k + block - 1) / block * block;
         check_product(&c, pool);
     }
-    check_product(&(struct product_case){40, 100, 2048, WI_F16, true, false, true, 1}, pool);
+    check_product(&(struct product_case){40, 100, 2048, WI_F16, true, false, true, true, 1}, pool);
     wi_pool_destroy(&pool);
 }
 
