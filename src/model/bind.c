@@ -56,8 +56,11 @@ static bool shape_fits(const struct wi_tensor *t, const struct wi_slot *slot) {
 
 static int check_finite(const struct binder *b, const struct wi_tensor *t) {
     int64_t bad = wi_tensor_find_nonfinite(t);
-    if (bad < 0)
+    if (bad < 0) {
+        if (!b->m->arena) /* the pages come back when the weights are used */
+            wi_mapfile_forget(t->data, t->bytes);
         return WISP_OK;
+    }
     return wi_err_set(b->err, WISP_E_FORMAT,
                       "cannot load model '%s': tensor '%s' has a value that is NaN or infinite (%s "
                       "%lld of its %s data); the file is damaged, get it again",

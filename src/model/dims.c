@@ -1,4 +1,6 @@
+#include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -7,10 +9,33 @@
 
 enum { MAX_HEAD = 128 }; /* values per head that the attention kernels take (struct wi_attn) */
 
-#define DAMAGED "the file is damaged or not a Whisper model; get it again"
+/* What was asked for when the dimensions turned out wrong. */
+struct subject {
+    const char *path; /* NULL: dimensions that the caller of the library made up */
+    struct wisp_error *err;
+};
+
+static int refuse(const struct subject *s, int code, const char *cure, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* FORMAT and UNSUPPORTED are about files; made-up dimensions are a bad argument. */
+static int refuse(const struct subject *s, int code, const char *cure, const char *format, ...) {
+    char reason[256];
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(reason, sizeof reason, format, ap);
+    va_end(ap);
+    if (!s->path)
+        return wi_err_set(s->err, WISP_E_ARG,
+                          "cannot make a model of random weights: %s; give other dimensions",
+                          reason);
+    return wi_err_set(s->err, code, "cannot load model '%s': %s; %s", s->path, reason, cure);
+}
+
+static const char damaged[] = "the file is damaged or not a Whisper model, get it again";
 
 /* Limits only keep lies from overflowing sums: they lie far above every published size. */
-static int check_ranges(const struct wisp_dims *d, const char *where, struct wisp_error *err) {
+static int check_ranges(const struct subject *s, const struct wisp_dims *d) {
     const struct {
         const char *name;
         int value, max;
@@ -23,59 +48,49 @@ static int check_ranges(const struct wisp_dims *d, const char *where, struct wis
     };
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
         if (fields[i].value <= 0 || fields[i].value > fields[i].max)
-            return wi_err_set(err, WISP_E_FORMAT,
-                              "cannot load model '%s': %s is %d, expected 1 to %d; " DAMAGED, where,
-                              fields[i].name, fields[i].value, fields[i].max);
+            return refuse(s, WISP_E_FORMAT, damaged, "%s is %d, expected 1 to %d", fields[i].name,
+                          fields[i].value, fields[i].max);
     return WISP_OK;
 }
 
-static int check_heads(const char *side, int n_state, int n_head, const char *where,
-                       struct wisp_error *err) {
+static int check_heads(const struct subject *s, const char *side, int n_state, int n_head) {
     if (n_state % n_head != 0)
-        return wi_err_set(
-            err, WISP_E_FORMAT,
-            "cannot load model '%s': n_%s_state %d is no multiple of n_%s_head %d; " DAMAGED, where,
-            side, n_state, side, n_head);
+        return refuse(s, WISP_E_FORMAT, damaged, "n_%s_state %d is no multiple of n_%s_head %d",
+                      side, n_state, side, n_head);
     if (n_state / n_head > MAX_HEAD)
-        return wi_err_set(
-            err, WISP_E_UNSUPPORTED,
-            "cannot load model '%s': its %s heads have %d values each and wisp computes "
-            "at most %d; use a model with smaller heads",
-            where, side, n_state / n_head, MAX_HEAD);
+        return refuse(s, WISP_E_UNSUPPORTED, "use a model with smaller heads",
+                      "its %s heads have %d values each and wisp computes at most %d", side,
+                      n_state / n_head, MAX_HEAD);
     return WISP_OK;
 }
 
-int wi_dims_check(const struct wisp_dims *d, const char *where, struct wisp_error *err) {
-    int rc = check_ranges(d, where, err);
+int wi_dims_check(const struct wisp_dims *d, const char *path, struct wisp_error *err) {
+    const struct subject s = {path, err};
+    const char *other = "use a model with one of these";
+    int rc = check_ranges(&s, d);
     if (rc == WISP_OK)
-        rc = check_heads("audio", d->n_audio_state, d->n_audio_head, where, err);
+        rc = check_heads(&s, "audio", d->n_audio_state, d->n_audio_head);
     if (rc == WISP_OK)
-        rc = check_heads("text", d->n_text_state, d->n_text_head, where, err);
+        rc = check_heads(&s, "text", d->n_text_state, d->n_text_head);
     if (rc != WISP_OK)
         return rc;
     if (d->n_audio_state != d->n_text_state)
-        return wi_err_set(err, WISP_E_FORMAT,
-                          "cannot load model '%s': n_audio_state is %d but n_text_state %d, and "
-                          "Whisper's must be equal; " DAMAGED,
-                          where, d->n_audio_state, d->n_text_state);
+        return refuse(&s, WISP_E_FORMAT, damaged,
+                      "n_audio_state is %d but n_text_state %d, and Whisper's are equal",
+                      d->n_audio_state, d->n_text_state);
     if (d->n_mels != 80 && d->n_mels != 128)
-        return wi_err_set(
-            err, WISP_E_UNSUPPORTED,
-            "cannot load model '%s': it takes %d mel bands and wisp computes 80 or 128; "
-            "use a model with one of these",
-            where, d->n_mels);
+        return refuse(&s, WISP_E_UNSUPPORTED, other,
+                      "it takes %d mel bands and wisp computes 80 or 128", d->n_mels);
     if (d->n_vocab < 51864 || d->n_vocab > 51866)
-        return wi_err_set(
-            err, WISP_E_UNSUPPORTED,
-            "cannot load model '%s': it has %d token ids and wisp knows the layouts of "
-            "51864 (English-only), 51865 and 51866; use a model with one of these",
-            where, d->n_vocab);
+        return refuse(
+            &s, WISP_E_UNSUPPORTED, other,
+            "it has %d token ids and wisp knows the layouts of 51864 (English-only), 51865 "
+            "and 51866",
+            d->n_vocab);
     if (d->n_text_ctx < 8)
-        return wi_err_set(
-            err, WISP_E_UNSUPPORTED,
-            "cannot load model '%s': n_text_ctx is %d, too short for a prompt and text "
-            "(at least 8); use a model with more",
-            where, d->n_text_ctx);
+        return refuse(&s, WISP_E_UNSUPPORTED, "use a model with more",
+                      "n_text_ctx is %d, too short for a prompt and text (at least 8)",
+                      d->n_text_ctx);
     return WISP_OK;
 }
 

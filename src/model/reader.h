@@ -36,9 +36,10 @@ bool wi_tensor_bytes(const struct wi_tensor *t, size_t *bytes);
 /* "[384, 80, 3]" into buf. */
 const char *wi_dims_print(const int64_t *dims, int n_dims, char *buf, size_t size);
 
-/* Whether the dimensions are positive, consistent and within what wisp computes; `where` is the
- * file that they come from.  Errors: FORMAT, UNSUPPORTED (names the field). */
-int wi_dims_check(const struct wisp_dims *dims, const char *where, struct wisp_error *err);
+/* Whether the dimensions are positive, consistent and within what wisp computes.  `path` is the file that
+ * they come from; NULL when the library's caller gave them.  Errors name the field: FORMAT, UNSUPPORTED
+ * (of a file), ARG (of a caller). */
+int wi_dims_check(const struct wisp_dims *dims, const char *path, struct wisp_error *err);
 
 /* One tensor that a model of given dimensions must have. */
 struct wi_slot {
