@@ -94,6 +94,7 @@ void wi_dec_destroy(struct wi_dec **out) {
 }
 
 int wi_dec_length(const struct wi_dec *dec) { return dec->cache.length; }
+int wi_dec_sequences(const struct wi_dec *dec) { return dec->cache.n_seqs; }
 
 /* c[m, n] = act(a[m, k] w^T + b) + residual, contiguous rows. */
 static void linear(struct wi_dec *dec, const struct wi_linear *w, int m, int k, int n, const float *a,
@@ -143,7 +144,7 @@ int wi_dec_set_audio(struct wi_dec *dec, const float *features, struct wisp_erro
         wi_pool_run(dec->pool, (d + TILE - 1) / TILE, transpose_columns, &job);
         if (!wi_all_finite(dec->hidden, size) || !wi_all_finite(v, size))
             return wi_err_set(err, WISP_E_INTERNAL,
-                              "the cross-attention keys and values of decoder block %d are not finite; the "
+                              "the keys or values of decoder.blocks.%d.cross_attn are not finite; the "
                               "model's weights are probably damaged: get the model again", i);
     }
     return WISP_OK;
@@ -234,7 +235,7 @@ static int run_blocks(struct wi_dec *dec, const int *tokens, const struct batch 
         block(dec, i, b);
         if (!wi_all_finite(dec->x, (size_t)b->n * (size_t)dec->n_state))
             return wi_err_set(err, WISP_E_INTERNAL,
-                              "the output of decoder block %d is not finite; the model's weights are "
+                              "the output of decoder.blocks.%d is not finite; the model's weights are "
                               "probably damaged: get the model again", i);
     }
     return WISP_OK;
@@ -284,10 +285,17 @@ int wi_dec_prompt(struct wi_dec *dec, const int *tokens, int n, const int *rows,
 
 int wi_dec_step(struct wi_dec *dec, const int *tokens, const int *parents, int n_seqs, float *logits,
                 struct wisp_error *err) {
+    const struct wi_kvcache *cache = &dec->cache;
     assert(n_seqs >= 1 && n_seqs <= WI_DEC_MAX_SEQS);
-    if (dec->cache.length < 1 || dec->cache.length >= dec->n_ctx)
+    if (cache->length < 1)
+        return wi_err_set(err, WISP_E_ARG, "no prompt to continue; decode one first");
+    if (cache->length >= dec->n_ctx)
         return wi_err_set(err, WISP_E_ARG, "no room for another token: the decoder holds %d of %d",
-                          dec->cache.length, dec->n_ctx);
+                          cache->length, dec->n_ctx);
+    for (int i = 0; i < n_seqs; i++)
+        if (parents[i] < 0 || parents[i] >= cache->n_seqs)
+            return wi_err_set(err, WISP_E_ARG, "there is no sequence %d to continue; there are 0 to %d",
+                              parents[i], cache->n_seqs - 1);
     int rc = check_tokens(dec, tokens, n_seqs, err);
     struct batch b = {.n = n_seqs, .prompt = false};
     if (rc == WISP_OK)

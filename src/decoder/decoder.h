@@ -28,11 +28,13 @@ int wi_dec_prompt(struct wi_dec *dec, const int *tokens, int n, const int *rows,
 /* One step of `n_seqs` sequences in one batch, all of the same length: new sequence i continues old
  * sequence parents[i] (repeats allowed) with tokens[i].  Raw logits to logits [n_seqs, n_vocab].
  * The caches reserve memory for more sequences when `n_seqs` first asks for them.
- * Errors: ARG (length would pass n_text_ctx), NOMEM, INTERNAL. */
+ * Errors: ARG (no prompt yet, no such parent or token, length would pass n_text_ctx; nothing has
+ * changed), NOMEM (neither), INTERNAL. */
 int wi_dec_step(struct wi_dec *dec, const int *tokens, const int *parents, int n_seqs, float *logits,
                 struct wisp_error *err);
 
-/* Tokens per sequence so far. */
+/* Tokens per sequence so far, and the number of sequences. */
 int wi_dec_length(const struct wi_dec *dec);
+int wi_dec_sequences(const struct wi_dec *dec);
 
 #endif

@@ -55,6 +55,7 @@ void wi_kvcache_fini(struct wi_kvcache *c) {
 
 void wi_kvcache_restart(struct wi_kvcache *c, int n) {
     c->length = c->n_rows = n;
+    c->n_seqs = 1;
     for (int i = 0; i < n; i++)
         c->rows[i] = i;
 }
@@ -76,6 +77,7 @@ int wi_kvcache_branch(struct wi_kvcache *c, const int *parents, int n, int *firs
     c->next_rows = swap;
     *first = c->n_rows;
     c->n_rows += n;
+    c->n_seqs = n;
     c->length++;
     return WISP_OK;
 }

@@ -10,6 +10,7 @@ struct wi_kvcache {
     int n_layer, n_ctx, n_state;
     int max_seqs;   /* sequences that memory is reserved for */
     int n_rows;     /* rows in use, of n_ctx * max_seqs */
+    int n_seqs;     /* sequences there are */
     int length;     /* tokens of every sequence */
     float **k, **v; /* [n_layer] -> [n_ctx * max_seqs, n_state]; pages are touched as rows are used */
     int *rows;      /* [max_seqs, n_ctx]: row of each token of each sequence */

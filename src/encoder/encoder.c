@@ -1,7 +1,7 @@
 #include "encoder/encoder.h"
 
 #include <math.h>
-#include <string.h>
+#include <stdio.h>
 
 #include "base/err.h"
 #include "base/finite.h"
@@ -210,26 +210,33 @@ static void block(struct wi_enc *enc, const struct wi_block_weights *w) {
     linear(enc, &w->mlp_out, n, 4 * d, d, enc->hidden, WI_LINEAR, enc->x, enc->x);
 }
 
-static int check_finite(const struct wi_enc *enc, const char *layer, int i, struct wisp_error *err) {
-    if (wi_all_finite(enc->x, (size_t)enc->n_ctx * (size_t)enc->n_state))
+static int check_finite(const struct wi_enc *enc, const float *x, const char *layer,
+                        struct wisp_error *err) {
+    if (wi_all_finite(x, (size_t)enc->n_ctx * (size_t)enc->n_state))
         return WISP_OK;
     return wi_err_set(err, WISP_E_INTERNAL,
-                      "the output of encoder %s %d is not finite; the model's weights are probably damaged:"
-                      " get the model again", layer, i);
+                      "the output of %s is not finite; the model's weights are probably damaged: get the "
+                      "model again", layer);
 }
 
 int wi_enc_run(struct wi_enc *enc, const float *mel, float *features,
                bool (*should_abort)(void *user), void *user, struct wisp_error *err) {
     const struct wi_weights *w = &enc->model->w;
+    if (!wi_all_finite(mel, (size_t)enc->n_mels * 2 * (size_t)enc->n_ctx))
+        return wi_err_set(err, WISP_E_ARG,
+                          "the mel spectrogram has a value that is not finite; check the samples");
     conv_stem(enc, mel);
-    int rc = check_finite(enc, "convolution", 2, err);
+    int rc = check_finite(enc, enc->x, "encoder.conv2", err);
     for (int i = 0; rc == WISP_OK && i < enc->model->dims.n_audio_layer; i++) {
+        char layer[32];
+        snprintf(layer, sizeof layer, "encoder.blocks.%d", i);
         if (should_abort && should_abort(user))
             return wi_err_set(err, WISP_E_CANCELLED, "stopped on request in the encoder");
         block(enc, &w->enc[i]);
-        rc = check_finite(enc, "block", i, err);
+        rc = check_finite(enc, enc->x, layer, err);
     }
-    if (rc == WISP_OK)
-        layernorm(enc, &w->enc_ln, enc->x, features);
-    return rc;
+    if (rc != WISP_OK)
+        return rc;
+    layernorm(enc, &w->enc_ln, enc->x, features);
+    return check_finite(enc, features, "encoder.ln_post", err);
 }

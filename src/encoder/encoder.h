@@ -15,7 +15,8 @@ int wi_enc_create(struct wi_enc **out, const struct wi_model *model, const struc
 void wi_enc_destroy(struct wi_enc **enc);
 
 /* mel [n_mels, 2 * n_audio_ctx] -> features [n_audio_ctx, n_audio_state].  `should_abort` (may be
- * NULL) is polled once a layer.  Errors: CANCELLED, INTERNAL (a non-finite value: names the layer). */
+ * NULL) is polled once a layer.  Errors: ARG (the mel is not finite), CANCELLED, INTERNAL (a non-finite
+ * value: names the layer). */
 int wi_enc_run(struct wi_enc *enc, const float *mel, float *features,
                bool (*should_abort)(void *user), void *user, struct wisp_error *err);
 
