@@ -27,12 +27,26 @@ struct wisp_ctx {
     struct wi_enc *enc;
     struct wi_dec *dec;
     struct wi_search *search;
-    float *window;   /* [n_mels, 2 * n_audio_ctx] */
+    float *window;   /* [n_mels, 3000] */
     float *features; /* [n_audio_ctx, n_audio_state] */
 };
 
-/* Transcribe a finished spectrogram (openai-whisper's transcribe()).  As wisp_transcribe_pcm. */
-int wi_pipeline_run(struct wisp_ctx *ctx, const struct wi_mel *mel, const struct wisp_params *params,
-                    struct wisp_result **out, struct wisp_error *err);
+/* Where samples come from: fills `samples` with up to `n` of them, *got = 0 at the end. */
+typedef int (*wi_sample_source)(void *source, float *samples, size_t n, size_t *got,
+                                struct wisp_error *err);
+
+/* The spectrogram of all samples of a source, followed by 30 s of silence; at most `max_samples` are
+ * read, and with `one_window` the silence only fills them up to 30 s. */
+int wi_pipeline_mel(struct wisp_ctx *ctx, wi_sample_source read, void *source, size_t max_samples,
+                    bool one_window, struct wi_mel *mel, struct wisp_error *err);
+
+/* Transcribe a finished spectrogram (openai-whisper's transcribe()).  On CANCELLED too, *out is a
+ * result: of the windows that were done. */
+int wi_pipeline_run(struct wisp_ctx *ctx, const struct wi_mel *mel, double mel_seconds,
+                    const struct wisp_params *params, struct wisp_result **out,
+                    struct wisp_error *err);
+
+/* Seconds of a monotonic clock. */
+double wi_now(void);
 
 #endif
