@@ -35,6 +35,15 @@ struct range {
     bool nan_ok;
 };
 
+/* A model whose windows are not 30 s runs in single stages only. */
+static int check_window(const struct wisp_ctx *ctx, struct wisp_error *err) {
+    int n_ctx = ctx->model->file->dims.n_audio_ctx;
+    if (2 * n_ctx == WI_MEL_WINDOW_FRAMES)
+        return WISP_OK;
+    return wi_err_set(err, WISP_E_UNSUPPORTED,
+                      "the model's windows have %d audio positions; transcription needs 1500 (30 s)", n_ctx);
+}
+
 static int check_params(const struct wisp_ctx *ctx, const struct wisp_params *p, struct wisp_error *err) {
     const struct range ranges[] = {
         {"beam size", p->beam_size, 1, WI_DEC_MAX_SEQS, false},
@@ -60,7 +69,7 @@ static int check_params(const struct wisp_ctx *ctx, const struct wisp_params *p,
     if (p->task == WISP_TRANSLATE && !wi_vocab_is_multilingual(ctx->model->file->vocab))
         return wi_err_set(err, WISP_E_ARG,
                           "this model knows English only and cannot translate; use a multilingual model");
-    return WISP_OK;
+    return check_window(ctx, err);
 }
 
 struct pcm {
@@ -125,9 +134,11 @@ int wisp_transcribe_file(struct wisp_ctx *ctx, const char *path, const struct wi
 /* The first 30 s of a source as the encoder takes them. */
 static int one_window(struct wisp_ctx *ctx, wi_sample_source read, void *source, float *out,
                       struct wisp_error *err) {
-    struct wi_mel mel;
+    struct wi_mel mel = {0};
     size_t window = (size_t)WI_MEL_WINDOW_FRAMES * WI_MEL_HOP;
-    int rc = wi_pipeline_mel(ctx, read, source, window, true, &mel, err);
+    int rc = check_window(ctx, err);
+    if (rc == WISP_OK)
+        rc = wi_pipeline_mel(ctx, read, source, window, true, &mel, err);
     if (rc == WISP_OK)
         wi_mel_window(&mel, 0, WI_MEL_WINDOW_FRAMES, out);
     wi_mel_fini(&mel);
