@@ -99,11 +99,10 @@ int wi_source_open_sndfile(struct wi_source **out, int fd, const char *name,
         close(fd);
         goto fail;
     }
-    s->file = sf_open_fd(fd, SFM_READ, &info, 1);
+    s->file = sf_open_fd(fd, SFM_READ, &info, 1); /* closes fd when it fails, too */
     if (!s->file) {
         rc = wi_err_set(err, WISP_E_FORMAT, "'%s' is no audio that libsndfile knows (%s)", name,
                         sf_strerror(NULL));
-        close(fd); /* libsndfile leaves it open when it fails */
         goto fail;
     }
     int container = info.format & SF_FORMAT_TYPEMASK;
