@@ -68,7 +68,7 @@ def random_texts(rng, n):
         yield "".join(rng.choice(alphabet) for _ in range(rng.randint(1, 40)))
     for _ in range(n // 4):  # anything, the unassigned too
         codes = (rng.choice([0x80, 0x800, 0x3000, 0xD800, 0x20000, 0x110000]) for _ in range(rng.randint(1, 12)))
-        yield "".join(chr(rng.randrange(limit)) for limit in codes).encode("utf-8", "ignore").decode()
+        yield "".join(chr(rng.randrange(1, limit)) for limit in codes).encode("utf-8", "ignore").decode()
 
 
 def replacements(rng):

@@ -173,13 +173,6 @@ static int set_type(struct cursor *c, struct wi_tensor *t, int type, int length,
     return WISP_OK;
 }
 
-static bool is_printable(const char *s, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        if (s[i] < 0x21 || s[i] > 0x7e)
-            return false;
-    return n > 0;
-}
-
 /* n_dims, name length, type, dims and name of the next tensor. */
 static int read_tensor_header(struct cursor *c, struct wi_tensor *t, const char **name,
                               int *length) {
@@ -208,7 +201,7 @@ static int read_tensor_header(struct cursor *c, struct wi_tensor *t, const char 
         return truncated(c, "a tensor's name");
     *name = (const char *)c->data + c->at;
     c->at += (size_t)*length;
-    if (!is_printable(*name, (size_t)*length))
+    if (!wi_is_printable(*name, (size_t)*length))
         return wi_err_set(c->err, WISP_E_FORMAT,
                           "cannot load model '%s': the name of the tensor at byte %zu is not "
                           "printable; " DAMAGED,

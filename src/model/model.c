@@ -69,6 +69,13 @@ bool wi_tensor_bytes(const struct wi_tensor *t, size_t *bytes) {
     return true;
 }
 
+bool wi_is_printable(const char *s, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (s[i] < 0x21 || s[i] > 0x7e)
+            return false;
+    return n > 0;
+}
+
 const char *wi_dims_print(const int64_t *dims, int n_dims, char *buf, size_t size) {
     size_t at = (size_t)snprintf(buf, size, "[");
     for (int i = 0; i < n_dims && at < size; i++)
@@ -82,12 +89,7 @@ static int read_files(struct wi_model *m, struct wi_words *words, struct wisp_er
     struct stat st;
     if (stat(m->path, &st) != 0)
         return wi_err_errno(err, WISP_E_IO, errno, "cannot open model '%s'", m->path);
-    if (S_ISDIR(st.st_mode))
-        return wi_err_set(err, WISP_E_UNSUPPORTED,
-                          "cannot load model '%s': Hugging Face folders are not read yet; give a "
-                          "ggml .bin file",
-                          m->path);
-    return wi_ggml_read(m, words, err);
+    return S_ISDIR(st.st_mode) ? wi_hf_read(m, words, err) : wi_ggml_read(m, words, err);
 }
 
 int wi_model_open(struct wi_model **out, const char *path, struct wisp_error *err) {

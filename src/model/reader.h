@@ -33,6 +33,9 @@ int wi_model_add_tensor(struct wi_model *m, const struct wi_tensor *t, const cha
  * rows are no multiple of the type's block, or the product overflows. */
 bool wi_tensor_bytes(const struct wi_tensor *t, size_t *bytes);
 
+/* Whether a name is one or more printable ASCII characters without spaces, so that messages may show it. */
+bool wi_is_printable(const char *s, size_t n);
+
 /* "[384, 80, 3]" into buf. */
 const char *wi_dims_print(const int64_t *dims, int n_dims, char *buf, size_t size);
 

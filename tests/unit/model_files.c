@@ -9,6 +9,9 @@
 
 #include "base/dtype.h"
 
+/* The vocabulary's after the single bytes. */
+static const char *const words[] = {" the", "\xe2\x99", "hello", " \xf0\x9f"};
+
 static void *need(void *p) {
     if (!p) {
         perror("model_files");
@@ -170,7 +173,6 @@ void mf_add_ggml_tensor(struct mf_bytes *b, const struct mf_tensor *t, enum mf_t
 }
 
 struct mf_bytes mf_ggml(const struct mf_model *m, enum mf_type type, size_t *tensors_at) {
-    static const char *const words[] = {" the", "\xe2\x99", "hello", " \xf0\x9f"};
     const struct wisp_dims *d = &m->dims;
     const int header[] = {0x67676d6c,      d->n_vocab,       d->n_audio_ctx, d->n_audio_state,
                           d->n_audio_head, d->n_audio_layer, d->n_text_ctx,  d->n_text_state,
@@ -198,6 +200,174 @@ struct mf_bytes mf_ggml(const struct mf_model *m, enum mf_type type, size_t *ten
     }
     return b;
 }
+
+/* ------------------------------------------------------------------ Hugging Face folders */
+
+static void replace(char *s, size_t size, const char *from, const char *to) {
+    char *at = strstr(s, from);
+    char rest[160];
+    if (!at)
+        return;
+    snprintf(rest, sizeof rest, "%s%s", to, at + strlen(from));
+    snprintf(at, size - (size_t)(at - s), "%s", rest);
+}
+
+const char *mf_hf_name(const char *name) {
+    static const char *const changes[][2] = {
+        {".positional_embedding", ".embed_positions.weight"},
+        {".token_embedding", ".embed_tokens"},
+        {"coder.ln_post", "coder.layer_norm"},
+        {"decoder.ln.", "decoder.layer_norm."},
+        {".blocks.", ".layers."},
+        {".mlp_ln.", ".final_layer_norm."},
+        {".mlp.0.", ".fc1."},
+        {".mlp.2.", ".fc2."},
+        {".cross_attn_ln.", ".encoder_attn_layer_norm."},
+        {".cross_attn.", ".encoder_attn."},
+        {".attn_ln.", ".self_attn_layer_norm."},
+        {".attn.", ".self_attn."},
+        {".query.", ".q_proj."},
+        {".key.", ".k_proj."},
+        {".value.", ".v_proj."},
+        {".out.", ".out_proj."},
+    };
+    static char out[160];
+    snprintf(out, sizeof out, "model.%s", name);
+    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++)
+        replace(out, sizeof out, changes[i][0], changes[i][1]);
+    return out;
+}
+
+struct mf_bytes mf_with_header(const char *header, const void *data, size_t n) {
+    struct mf_bytes b = {0};
+    uint64_t length = strlen(header);
+    mf_add(&b, &length, sizeof length);
+    mf_add(&b, header, length);
+    if (n > 0)
+        mf_add(&b, data, n);
+    return b;
+}
+
+struct mf_bytes mf_safetensors(const struct mf_model *m, size_t first, size_t end,
+                               enum mf_type type) {
+    struct mf_bytes data = {0}, header = {0};
+    char entry[512];
+    mf_add(&header, "{\"__metadata__\":{\"format\":\"pt\"}", 31);
+    for (size_t i = first; i < end; i++) {
+        const struct mf_tensor *t = &m->tensors[i];
+        size_t begin = data.size;
+        int n_dims = t->n_dims == 2 && t->dims[1] == 1 ? 1 : t->n_dims; /* ggml's bias [n, 1] */
+        add_values(&data, t, type);
+        int at = snprintf(entry, sizeof entry, ",\"%s\":{\"dtype\":\"%s\",\"shape\":[",
+                          mf_hf_name(t->name),
+                          type == MF_F32   ? "F32"
+                          : type == MF_F16 ? "F16"
+                                           : "BF16");
+        for (int d = 0; d < n_dims; d++)
+            at += snprintf(entry + at, sizeof entry - (size_t)at, "%s%lld", d ? "," : "",
+                           (long long)t->dims[d]);
+        snprintf(entry + at, sizeof entry - (size_t)at, "],\"data_offsets\":[%zu,%zu]}", begin,
+                 data.size);
+        mf_add(&header, entry, strlen(entry));
+    }
+    mf_add(&header, "}   ", 5); /* padding, and the string's end */
+    struct mf_bytes b = mf_with_header((const char *)header.data, data.data, data.size);
+    mf_bytes_free(&data);
+    mf_bytes_free(&header);
+    return b;
+}
+
+char *mf_config(const struct mf_model *m) {
+    char *text = need(malloc(4096));
+    const struct wisp_dims *d = &m->dims;
+    snprintf(text, 4096,
+             "{\"model_type\": \"whisper\", \"activation_function\": \"gelu\",\n"
+             "\"vocab_size\": %d, \"num_mel_bins\": %d, \"max_source_positions\": %d,\n"
+             "\"d_model\": %d, \"encoder_attention_heads\": %d, \"encoder_layers\": %d,\n"
+             "\"max_target_positions\": %d, \"decoder_attention_heads\": %d,\n"
+             "\"decoder_layers\": %d, \"encoder_ffn_dim\": %d, \"decoder_ffn_dim\": %d,\n"
+             "\"scale_embedding\": false, \"dropout\": 0.0}\n",
+             d->n_vocab, d->n_mels, d->n_audio_ctx, d->n_audio_state, d->n_audio_head,
+             d->n_audio_layer, d->n_text_ctx, d->n_text_head, d->n_text_layer, 4 * d->n_audio_state,
+             4 * d->n_text_state);
+    return text;
+}
+
+static void add_character(struct mf_bytes *b, int code) {
+    char text[16];
+    snprintf(text, sizeof text, "\\u%04x", code);
+    mf_add(b, text, strlen(text));
+}
+
+/* One token in GPT-2's byte alphabet. */
+static void add_token(struct mf_bytes *b, const char *bytes, size_t n, int id) {
+    char text[32];
+    mf_add(b, id ? ",\n\"" : "\"", id ? 3 : 1);
+    for (size_t i = 0; i < n; i++) {
+        int byte = (unsigned char)bytes[i], shifted = 0;
+        for (int c = 0; c < byte; c++) /* how many lower bytes are not printable */
+            shifted += c <= 32 || (c >= 127 && c <= 160) || c == 173;
+        bool printable = !(byte <= 32 || (byte >= 127 && byte <= 160) || byte == 173);
+        add_character(b, printable ? byte : 256 + shifted);
+    }
+    snprintf(text, sizeof text, "\": %d", id);
+    mf_add(b, text, strlen(text));
+}
+
+char *mf_tokenizer(bool bare) {
+    struct mf_bytes b = {0};
+    const char *head =
+        bare ? "{" : "{\"version\": \"1.0\", \"model\": {\"type\": \"BPE\", \"vocab\": {";
+    mf_add(&b, head, strlen(head));
+    for (int i = 0; i < 256; i++)
+        add_token(&b, &(char){(char)i}, 1, i);
+    for (int i = 0; i < 4; i++)
+        add_token(&b, words[i], strlen(words[i]), 256 + i);
+    const char *tail = bare ? "}" : "}, \"merges\": []}, \"added_tokens\": []}";
+    mf_add(&b, tail, strlen(tail) + 1);
+    return (char *)b.data;
+}
+
+static void write_text(const char *folder, const char *name, char *text) {
+    mf_write(mf_path(folder, name), text, strlen(text));
+    free(text);
+}
+
+static void write_shards(const char *folder, const struct mf_model *m, enum mf_type type, int n) {
+    struct mf_bytes index = {0};
+    char name[64], entry[256];
+    mf_add(&index, "{\"metadata\": {}, \"weight_map\": {", 32);
+    for (int s = 0; s < n; s++) {
+        size_t first = m->n_tensors * (size_t)s / (size_t)n;
+        size_t end = m->n_tensors * (size_t)(s + 1) / (size_t)n;
+        struct mf_bytes b = mf_safetensors(m, first, end, type);
+        snprintf(name, sizeof name, "model-%05d-of-%05d.safetensors", s + 1, n);
+        mf_write(mf_path(folder, name), b.data, b.size);
+        mf_bytes_free(&b);
+        for (size_t i = first; i < end; i++) {
+            snprintf(entry, sizeof entry, "%s\"%s\": \"%s\"", i ? ",\n" : "",
+                     mf_hf_name(m->tensors[i].name), name);
+            mf_add(&index, entry, strlen(entry));
+        }
+    }
+    mf_add(&index, "}}", 3);
+    write_text(folder, "model.safetensors.index.json", (char *)index.data);
+}
+
+void mf_write_folder(const char *folder, const struct mf_model *m, enum mf_type type,
+                     int n_shards) {
+    write_text(folder, "config.json", mf_config(m));
+    write_text(folder, "tokenizer.json", mf_tokenizer(false));
+    if (n_shards > 1) {
+        write_shards(folder, m, type, n_shards);
+        return;
+    }
+    struct mf_bytes b = mf_safetensors(m, 0, m->n_tensors, type);
+    mf_write(mf_path(folder, "model.safetensors"), b.data, b.size);
+    mf_bytes_free(&b);
+}
+
+/* ------------------------------------------------------------------ files */
 
 char *mf_folder(void) {
     const char *base = getenv("TMPDIR");

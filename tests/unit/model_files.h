@@ -45,6 +45,18 @@ void mf_add_ggml_tensor(struct mf_bytes *b, const struct mf_tensor *t, enum mf_t
 struct mf_bytes mf_ggml(const struct mf_model *m, enum mf_type type, size_t *tensors_at);
 void mf_bytes_free(struct mf_bytes *b);
 
+/* Hugging Face's name of a tensor, in a static buffer. */
+const char *mf_hf_name(const char *name);
+/* A safetensors file of the tensors first .. end-1, all in one type; and around any header. */
+struct mf_bytes mf_safetensors(const struct mf_model *m, size_t first, size_t end,
+                               enum mf_type type);
+struct mf_bytes mf_with_header(const char *header, const void *data, size_t n);
+/* Its config.json and tokenizer (the same words as in mf_ggml), as strings to free. */
+char *mf_config(const struct mf_model *m);
+char *mf_tokenizer(bool bare);
+/* All of them in a folder; the weights in one file, or in `n_shards` > 1 with an index. */
+void mf_write_folder(const char *folder, const struct mf_model *m, enum mf_type type, int n_shards);
+
 /* A new folder under $TMPDIR, and its removal with the plain files in it. */
 char *mf_folder(void);
 void mf_folder_remove(char *folder);

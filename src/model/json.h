@@ -1,0 +1,28 @@
+/* Turns JSON files and headers of models into jansson values, with errors that name the file and
+ * place. The caller owns the value (json_decref).  Thread-safe. */
+#ifndef WISP_SRC_MODEL_JSON_H
+#define WISP_SRC_MODEL_JSON_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <wisp/wisp.h>
+
+/* More than any published model's; bounds what parsing a hostile file can allocate. */
+enum { WI_JSON_MAX = 16 << 20 };
+
+/* An object from `n` bytes of `what` (for the message) in model `model`.  Errors: FORMAT. */
+int wi_json_parse(json_t **out, const char *data, size_t n, const char *model, const char *what,
+                  struct wisp_error *err);
+
+/* The object in model/file.  Errors: IO (missing), FORMAT. */
+int wi_json_load(json_t **out, const char *model, const char *file, struct wisp_error *err);
+
+/* model/file into buf; ARG when it does not fit. */
+int wi_model_path(char *buf, size_t size, const char *model, const char *file,
+                  struct wisp_error *err);
+
+/* Whether model/file is there. */
+bool wi_model_has(const char *model, const char *file);
+
+#endif
