@@ -316,6 +316,10 @@ WISP_API int wisp_cpu_level(const char *cpu, const char **level, struct wisp_err
  * the last.  Thread-safe. */
 WISP_API bool wisp_language_get(size_t i, const char **code, const char **name);
 
+/* The code of a language given by code, English name or other name ("castilian"), in any case; NULL
+ * when there is none such.  Thread-safe. */
+WISP_API const char *wisp_language_find(const char *code_or_name);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,6 +1,7 @@
 #include "text/vocab.h"
 
 #include <strings.h>
+#include <wisp/wisp.h>
 
 /* In the order of the language tokens (openai-whisper tokenizer.py LANGUAGES). */
 static const struct {
@@ -69,4 +70,16 @@ const char *wi_lang_code(int index) {
 
 const char *wi_lang_name(int index) {
     return index >= 0 && index < N_LANGUAGES ? languages[index].name : NULL;
+}
+
+bool wisp_language_get(size_t i, const char **code, const char **name) {
+    if (i >= N_LANGUAGES)
+        return false;
+    *code = languages[i].code;
+    *name = languages[i].name;
+    return true;
+}
+
+const char *wisp_language_find(const char *code_or_name) {
+    return wi_lang_code(wi_lang_find(code_or_name));
 }
