@@ -222,11 +222,14 @@ static int make_folders(const char *dir, struct wisp_error *err) {
 
 static int unknown_name(struct wisp_error *err, const char *name) {
     const char *nearest = wi_catalog_nearest(name);
+    if (!nearest)
+        return wi_err_set(err, WISP_E_ARG,
+                          "no published model is called '%s'; 'wisp model list' shows all names",
+                          name);
     return wi_err_set(err, WISP_E_ARG,
-                      "no published model is called '%s'%s%s%s; 'wisp model list' "
+                      "no published model is called '%s'; did you mean '%s'? 'wisp model list' "
                       "shows all names",
-                      name, nearest ? "; did you mean '" : "", nearest ? nearest : "",
-                      nearest ? "'?" : "");
+                      name, nearest);
 }
 
 int wisp_model_pull(char *path, size_t path_size, const char *name,
