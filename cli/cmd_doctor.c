@@ -66,7 +66,7 @@ int cmd_doctor(int argc, char **argv) {
         code = CLI_USAGE;
     } else if (o.help) {
         printf("usage: wisp doctor\n\nReports what wisp finds on this machine: CPU, kernels, NPU.  "
-               "A report, not a test:\nit always exits 0.\n");
+               "It is a report, not a\ntest, and always exits 0.\n");
         args_help(stdout, table);
     } else if (operands.n) {
         cli_say("doctor takes no arguments, not '%s'", operands.v[0]);
