@@ -65,8 +65,8 @@ int cmd_doctor(int argc, char **argv) {
     if (!args_parse(argc, argv, table, &o, &operands)) {
         code = CLI_USAGE;
     } else if (o.help) {
-        printf("usage: wisp doctor\n\nReports what wisp finds on this machine: CPU, kernels, NPU.  "
-               "It is a report, not a\ntest, and always exits 0.\n");
+        printf("usage: wisp doctor\n\nReports what wisp finds on this machine: CPU, kernels, NPU.\n"
+               "It is a report, not a test, and always exits 0.\n");
         args_help(stdout, table);
     } else if (operands.n) {
         cli_say("doctor takes no arguments, not '%s'", operands.v[0]);
