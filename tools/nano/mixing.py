@@ -1,12 +1,18 @@
 """Training windows mixed from single digits in the mel power domain (numpy).
 
 Powers of sounds that are added add up, but for their cross term; so clips are analysed once and strings,
-gaps, level, equaliser, tempo, pitch, reverberation and noise are cheap operations on [frames, 80]."""
+gaps, level, equaliser, tempo, pitch, reverberation and noise are cheap operations on [frames, 80].  As in
+the reference, what follows the end of a file is the number 0.0 in the log-mel, not silence."""
 import numpy as np
+
+import tunes
 
 # shares of the voices, and of strings that mix them
 SHARES = {"recording": 0.60, "espeak": 0.24, "flite": 0.11, "asterisk": 0.05}
 ONE_VOICE = 0.7
+NON_SPEECH = 0.14  # of all windows: silence, noise, music
+FILLED = 0.7  # of the windows that end early: 0.0 behind the end; silence in the others
+TUNES, TUNE_SECONDS = 150, 8
 BAND_4KHZ = 59  # first mel band above 4 kHz of 80: the recordings are sampled at 8 kHz
 
 
@@ -29,6 +35,7 @@ class Mixer:
         self.kinds = [k for k in SHARES if k == "recording" or k in names]
         self.shares = np.array([SHARES[k] for k in self.kinds])
         self.shares /= self.shares.sum()
+        self.tunes = [tunes.mel_power(self.rng, TUNE_SECONDS) for _ in range(TUNES)]
 
     def pick_voice(self):
         kind = self.rng.choice(self.kinds, p=self.shares)
@@ -79,36 +86,37 @@ class Mixer:
         return grain * shape * np.reshape(slow, (-1, 1))
 
     def music(self, n):
-        """Notes with harmonics in mel bands [n, 80], of mean power about 1."""
-        out = np.full((n, 80), 1e-4, np.float32)
-        for _ in range(self.rng.integers(1, 4)):
-            t = 0
-            while t < n:
-                length = int(self.rng.integers(8, 80))
-                base = self.rng.uniform(2, 30)
-                decay = np.exp(-np.arange(length) / self.rng.uniform(8, 80)).astype(np.float32)
-                for h in range(1, self.rng.integers(3, 9)):
-                    band = int(base * h ** 0.7)
-                    if band < 80:
-                        end = min(n, t + length)
-                        out[t:end, band] += decay[:end - t] * (40 / h)
-                t += int(length * self.rng.uniform(0.5, 1.5))
-        return out
+        """Tunes one after another [n, 80], transposed by up to two bands, of mean power about 1."""
+        parts, have = [], 0
+        while have < n:
+            tune = self.tunes[self.rng.integers(len(self.tunes))]
+            tune = np.roll(tune, self.rng.integers(-2, 3), axis=1)[self.rng.integers(len(tune) // 2):]
+            parts.append(tune / tune.mean())
+            have += len(tune)
+        return np.concatenate(parts)[:n]
+
+    def non_speech(self, n_frames, level):
+        """Log-mel [80, n_frames] of silence, noise or music that may end early."""
+        rng = self.rng
+        power = np.zeros((n_frames, 80), np.float32)
+        end = n_frames if rng.random() < 0.3 else int(rng.integers(n_frames // 30, n_frames))
+        kind = rng.choice(["silence", "noise", "music", "music over noise"], p=[0.3, 0.3, 0.2, 0.2])
+        if kind == "noise":
+            power[:end] = self.noise(end)
+        elif kind == "music":
+            power[:end] = self.music(end)
+        elif kind == "music over noise":
+            power[:end] = self.music(end) + 0.01 * self.noise(end)
+        power *= level * np.float32(10 ** rng.uniform(-4, 0))
+        return self.log_mel(power, end)
 
     def window(self, n_frames, n_digits):
         """One window of n_frames: (log-mel [80, n_frames], digits, spans [(begin, end) frames])."""
         rng = self.rng
         power = np.zeros((n_frames, 80), np.float32)
         level = 10 ** rng.uniform(-1.5, 1.0)
-        if rng.random() < 0.07:
-            kind = rng.integers(4)
-            end = n_frames if rng.random() < 0.6 else int(rng.integers(n_frames // 4, n_frames))
-            if kind < 2:
-                power[:end] = self.noise(end)
-            elif kind == 2:
-                power[:end] = self.music(end) + 0.01 * self.noise(end)
-            power *= level * 10 ** rng.uniform(-4, 0)
-            return self.log_mel(power), [], []
+        if rng.random() < NON_SPEECH:
+            return self.non_speech(n_frames, level), [], []
 
         voice = self.pick_voice() if rng.random() < ONE_VOICE else None
         tempo = np.exp(rng.uniform(-0.2, 0.2)) if rng.random() < 0.6 else 1.0
@@ -144,7 +152,7 @@ class Mixer:
         if rng.random() < 0.3:
             power[:, BAND_4KHZ:] *= 1e-5
         power[end:] = 0
-        return self.log_mel(power * np.float32(level)), digits, spans
+        return self.log_mel(power * np.float32(level), end), digits, spans
 
     def reverberate(self, power):
         """Exponential tail: 60 dB in 0.2 to 0.8 s, 10 to 3 dB below the direct sound."""
@@ -157,7 +165,9 @@ class Mixer:
             power[t] += tail * wet
             tail += direct
 
-    @staticmethod
-    def log_mel(power):
+    def log_mel(self, power, end):
         x = np.log10(np.maximum(power, 1e-10))
-        return ((np.maximum(x, x.max() - 8) + 4) / 4).T
+        x = ((np.maximum(x, x.max() - 8) + 4) / 4).T
+        if self.rng.random() < FILLED:
+            x[:, end:] = 0
+        return x

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Trains the digits model: usage: train.py CLIPS.npz OUT.pt [--minutes 40] [--leave-out SPEAKER]
+       [--start WEIGHTS.pt]
 
 Two processes with one thread each average their gradients.  Muon on the matrices of blocks and conv stem,
 AdamW on the rest; learning rate flat, then cosine; windows grow from 3.5 to 30 s (see STAGES).  An
-exponential average of the weights is what OUT.pt holds, rewritten every two minutes."""
+exponential average of the weights is what OUT.pt holds, rewritten every two minutes.  --start goes on from
+given weights: the last stage only, from a third of the learning rate."""
 import argparse
 import math
 import os
@@ -131,7 +133,9 @@ def loss_of(net, batch, share):
     return text + aux * (frames + ordinal + 0.5 * guide), text, frames
 
 
-def learning_rate(share, step):
+def learning_rate(share, step, refine):
+    if refine:
+        return 0.3 * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * share))) * min(1, (step + 1) / 100)
     decay = 1.0 if share < 0.3 else 0.015 + 0.985 * 0.5 * (1 + math.cos(math.pi * (share - 0.3) / 0.7))
     return decay * min(1, (step + 1) / 200)
 
@@ -142,6 +146,8 @@ def worker(rank, args):
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(args.port))
     dist.init_process_group("gloo", rank=rank, world_size=PROCESSES)
     net = M.Nano()
+    if args.start:
+        net.load_state_dict(torch.load(args.start), strict=False)  # all but the fixed sinusoids
     mixer = Mixer(args.clips, args.seed * 100 + rank, leave_out=args.leave_out)
     matrices = [p for n, p in net.named_parameters()
                 if p.ndim >= 2 and (".blocks." in n or ".conv" in n)]
@@ -154,11 +160,11 @@ def worker(rank, args):
     start = saved = time.time()
     seen, step, share, sums = 0, 0, 0.0, np.zeros(3)
     while share < 1:
-        stage = next(s for until, s in STAGES if share < until)
+        stage = STAGES[-1][1] if args.start else next(s for until, s in STAGES if share < until)
         # all processes draw the same kind of window, so that none waits for another
         pick = np.random.default_rng((args.seed, step)).choice(len(stage), p=[s[0] for s in stage])
         _, positions, most, batch = stage[pick]
-        loss, text, frames = loss_of(net, make_batch(mixer, positions, most, batch), share)
+        loss, text, frames = loss_of(net, make_batch(mixer, positions, most, batch), 1 if args.start else share)
         net.zero_grad()
         loss.backward()
         flat = torch.cat([p.grad.flatten() for p in params] +
@@ -171,7 +177,7 @@ def worker(rank, args):
         for p in params:
             p.grad.copy_(flat[at:at + p.numel()].view_as(p) * min(1.0, 1 / (norm.item() + 1e-6)))
             at += p.numel()
-        rate = learning_rate(share, step)
+        rate = learning_rate(share, step, args.start)
         muon.step(rate)
         for group in adam.param_groups:
             group["lr"] = 3e-3 * rate
@@ -202,6 +208,7 @@ def main():
     parser.add_argument("--minutes", type=float, default=40)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--port", type=int, default=29411)
+    parser.add_argument("--start", help="weights to refine")
     parser.add_argument("--leave-out", help="a speaker whose recordings are not used")
     args = parser.parse_args()
     mp.spawn(worker, (args,), PROCESSES)

@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""Error rates of a digits model in openai-whisper: usage: evaluate.py MODEL.pt FOLDER [--timestamps] [--beam 5]
+
+MODEL.pt is what export.py --openai wrote; FOLDER holds WAV files and expected.tsv (file, text; digit_strings.py
+or synthesise.py writes both).  Every file goes through whisper.load_model().transcribe() with its default
+thresholds and temperatures.  Without FOLDER, 64 windows of silence, noise and music are transcribed, and
+every one with text is an error.  Prints each wrong line and the word error rate."""
+import argparse
+import pathlib
+
+import numpy as np
+import torch
+import whisper
+
+import audio
+
+NON_SPEECH_SEED = 17
+
+
+def distance(wanted, got):
+    """Word edits (substitutions, insertions, deletions) from `got` to `wanted`."""
+    row = list(range(len(got) + 1))
+    for i, w in enumerate(wanted, 1):
+        previous, row[0] = row[0], i
+        for j, g in enumerate(got, 1):
+            previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (w != g))
+    return row[-1]
+
+
+def notes(rng, n):
+    """Chords of a few plucked notes with harmonics."""
+    x = np.zeros(n)
+    t = np.arange(n) / audio.RATE
+    at = 0
+    while at < n:
+        for pitch in rng.choice([48, 52, 55, 57, 60, 64, 67, 72], 3):
+            f = 440 * 2 ** ((pitch - 69) / 12)
+            note = sum(np.sin(2 * np.pi * f * h * t[:n - at]) / h for h in range(1, 6))
+            x[at:] += note * np.exp(-t[:n - at] * rng.uniform(1, 6))
+        at += int(rng.uniform(0.2, 1.2) * audio.RATE)
+    return x / np.abs(x).max()
+
+
+def non_speech(rng, i):
+    """(name, samples): silence, white, brown and hum noise, music; 1 to 30 s at -60 to -6 dB."""
+    n = int(rng.uniform(1, 30) * audio.RATE)
+    kind = ["silence", "white noise", "brown noise", "hum", "music"][i % 5]
+    x = {"silence": lambda: np.zeros(n),
+         "white noise": lambda: rng.normal(0, 0.3, n),
+         "brown noise": lambda: np.cumsum(rng.normal(0, 1, n)),
+         "hum": lambda: np.sin(2 * np.pi * 50 * np.arange(n) / audio.RATE) + rng.normal(0, 0.02, n),
+         "music": lambda: notes(rng, n)}[kind]()
+    x = x - x.mean()
+    return kind, x / max(1e-9, np.abs(x).max()) * 10 ** rng.uniform(-3, -0.3)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model")
+    parser.add_argument("folder", nargs="?", type=pathlib.Path)
+    parser.add_argument("--timestamps", action="store_true")
+    parser.add_argument("--beam", type=int)
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    model = whisper.load_model(args.model)
+    options = dict(without_timestamps=not args.timestamps, beam_size=args.beam, fp16=False, language="en")
+    if args.folder:
+        lines = (args.folder / "expected.tsv").read_text().splitlines()
+        items = [(name, audio.read_wav(args.folder / name), text.split())
+                 for name, text in (line.split("\t") for line in lines)]
+    else:
+        rng = np.random.default_rng(NON_SPEECH_SEED)
+        items = [(name, x, []) for name, x in (non_speech(rng, i) for i in range(64))]
+    words = edits = wrong = fallbacks = 0
+    lowest = 0.0
+    for name, samples, wanted in items:
+        result = model.transcribe(samples.astype(np.float32), **options)
+        got = result["text"].split()
+        fallbacks += any(s["temperature"] > 0 for s in result["segments"])
+        lowest = min([lowest] + [s["avg_logprob"] for s in result["segments"]])
+        e = distance(wanted, got)
+        if e:
+            print(f"{name}: {e}: {' '.join(wanted)} | {' '.join(got)}")
+        words, edits, wrong = words + len(wanted), edits + e, wrong + (e > 0)
+    rate = f", word error rate {100 * edits / words:.2f} %" if words else ""
+    print(f"{wrong} of {len(items)} files wrong, {edits} edits of {words} words{rate}; {fallbacks} with "
+          f"temperature above 0; lowest average log probability {lowest:.2f}")
+
+
+if __name__ == "__main__":
+    main()
