@@ -434,7 +434,50 @@ static void refuses_bad_shards(void **state) {
     mf_model_free(&m);
 }
 
-WISP_SUITE(cmocka_unit_test(containers_give_the_same_weights),
+#ifdef WISP_ALLOC_INJECT
+/* Each allocation fails once: the call says so, and leaks nothing (the build has AddressSanitizer).
+ */
+static void fail_each_allocation(const char *path) {
+    struct wisp_error err = {0};
+    struct wi_model *model;
+    long n;
+    wi_mem_fail_at = wi_mem_count = 0;
+    model = open_good(path);
+    n = wi_mem_count;
+    wi_model_close(&model);
+    assert_true(n > 50);
+    for (long i = 1; i <= n; i++) {
+        memset(&err, 0, sizeof err);
+        wi_mem_count = 0;
+        wi_mem_fail_at = i;
+        if (wi_model_open(&model, path, &err) != WISP_E_NOMEM || err.code != WISP_E_NOMEM || model)
+            fail_msg("allocation %ld of %ld: %s", i, n, err.text);
+    }
+    wi_mem_fail_at = 0;
+}
+
+static void failing_allocations(void **state) {
+    struct mf_model m = mf_model_create(mf_tiny_dims(), 9);
+    struct mf_bytes ggml = mf_ggml(&m, MF_F16, NULL);
+    char *folder = mf_folder();
+    mf_write_folder(folder, &m, MF_F16, 2);
+    mf_write(mf_path(folder, "model.bin"), ggml.data, ggml.size);
+    fail_each_allocation(folder);
+    char *path = strdup(mf_path(folder, "model.bin"));
+    fail_each_allocation(path);
+    free(path);
+    mf_bytes_free(&ggml);
+    mf_folder_remove(folder);
+    mf_model_free(&m);
+}
+#else
+static void failing_allocations(void **state) {
+    skip();
+}
+#endif
+
+WISP_SUITE(cmocka_unit_test(failing_allocations),
+           cmocka_unit_test(containers_give_the_same_weights),
            cmocka_unit_test(reads_bf16_and_bare_vocabularies), cmocka_unit_test(tied_projection),
            cmocka_unit_test(refuses_every_cut), cmocka_unit_test(refuses_lies_in_the_header),
            cmocka_unit_test(refuses_bombs), cmocka_unit_test(refuses_nonfinite_weights),

@@ -283,6 +283,47 @@ static void long_texts_are_quick(void **state) {
     wi_vocab_destroy(&v);
 }
 
+#ifdef WISP_ALLOC_INJECT
+static int use_vocabulary(struct wisp_error *err) {
+    const char *words[] = {"a", "b", "ab", "(", " "};
+    const size_t lengths[] = {1, 1, 2, 1, 1};
+    struct wi_vocab *v;
+    int *ids = NULL, *suppressed = NULL;
+    size_t n;
+    int rc = wi_vocab_create(&v, words, lengths, 5, 51864, err);
+    if (rc != WISP_OK)
+        return rc;
+    rc = wi_vocab_encode(v, "abba (ab)", &ids, &n, err) == WISP_E_FORMAT ? WISP_OK : WISP_E_NOMEM;
+    if (rc == WISP_OK)
+        rc = wi_vocab_non_speech(v, &suppressed, &n, err);
+    if (rc == WISP_OK) {
+        char *text = wi_vocab_decode(v, (int[]){0, 2, 1}, 3);
+        rc = text ? WISP_OK : WISP_E_NOMEM;
+        wi_free(text);
+    }
+    wi_free(suppressed);
+    wi_vocab_destroy(&v);
+    return rc;
+}
+
+static void failing_allocations(void **state) {
+    wi_mem_fail_at = wi_mem_count = 0;
+    assert_int_equal(use_vocabulary(NULL), WISP_OK);
+    long n = wi_mem_count;
+    assert_true(n > 100);
+    for (long i = 1; i <= n; i++) {
+        wi_mem_count = 0;
+        wi_mem_fail_at = i;
+        assert_int_equal(use_vocabulary(NULL), WISP_E_NOMEM);
+    }
+    wi_mem_fail_at = 0;
+}
+#else
+static void failing_allocations(void **state) {
+    skip();
+}
+#endif
+
 static void character_classes(void **state) {
     assert_int_equal(wi_unicode_class('a'), WI_CHAR_LETTER);
     assert_int_equal(wi_unicode_class(0x2ebe1), WI_CHAR_OTHER);
@@ -310,6 +351,7 @@ int main(void) {
         cmocka_unit_test(a_vocabulary_of_bytes),
         cmocka_unit_test(long_texts_are_quick),
         cmocka_unit_test(character_classes),
+        cmocka_unit_test(failing_allocations),
     };
     return cmocka_run_group_tests(tests, load, unload);
 }

@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+"""Writes the seeds of the fuzz targets that read models: seeds/{ggml,safetensors,tokenizer}/.
+usage: make_seeds.py SEEDS_FOLDER"""
+import json
+import pathlib
+import struct
+import sys
+
+N_VOCAB, N_MELS, A_CTX, T_CTX, D = 51864, 80, 2, 8, 2
+
+
+def shapes():
+    """Tensors of a model with one layer on each side, the token embedding last."""
+    def attention(p):
+        for part in ("query", "key", "value", "out"):
+            yield f"{p}.{part}.weight", (D, D)
+            if part != "key":
+                yield f"{p}.{part}.bias", (D,)
+
+    def norm(p):
+        yield f"{p}.weight", (D,)
+        yield f"{p}.bias", (D,)
+
+    yield "encoder.positional_embedding", (A_CTX, D)
+    yield "decoder.positional_embedding", (T_CTX, D)
+    yield "encoder.conv1.weight", (D, N_MELS, 3)
+    yield "encoder.conv1.bias", (D, 1)
+    yield "encoder.conv2.weight", (D, D, 3)
+    yield "encoder.conv2.bias", (D, 1)
+    yield from norm("encoder.ln_post")
+    yield from norm("decoder.ln")
+    for side in ("encoder", "decoder"):
+        b = f"{side}.blocks.0"
+        for name in ("attn", "cross_attn") if side == "decoder" else ("attn",):
+            yield from attention(f"{b}.{name}")
+            yield from norm(f"{b}.{name}_ln")
+        yield f"{b}.mlp.0.weight", (4 * D, D)
+        yield f"{b}.mlp.0.bias", (4 * D,)
+        yield f"{b}.mlp.2.weight", (D, 4 * D)
+        yield f"{b}.mlp.2.bias", (D,)
+        yield from norm(f"{b}.mlp_ln")
+    yield "decoder.token_embedding.weight", (N_VOCAB, D)
+
+
+def product(shape):
+    n = 1
+    for s in shape:
+        n *= s
+    return n
+
+
+def ggml_seed():
+    out = bytes([3]) + struct.pack("<14i", 0x67676D6C, N_VOCAB, A_CTX, D, 1, 1, T_CTX, D, 1, 1, N_MELS,
+                                   1, N_MELS, 201)
+    words = [b"a", b" b", b"\xe2\x99", b""]
+    out += struct.pack("<i", len(words)) + b"".join(struct.pack("<i", len(w)) + w for w in words)
+    for name, shape in shapes():
+        half = len(shape) > 1 and "positional" not in name and shape[1] > 1
+        out += struct.pack("<3i", len(shape), len(name), int(half))
+        out += struct.pack(f"<{len(shape)}i", *reversed(shape)) + name.encode()
+        if "token" not in name:  # that one's zeros are the harness's
+            out += (b"\x00\x3c" if half else struct.pack("<f", 0.5)) * product(shape)
+    return out
+
+
+CHANGES = [(".positional_embedding", ".embed_positions.weight"),
+           (".token_embedding", ".embed_tokens"), ("encoder.ln_post", "encoder.layer_norm"),
+           ("decoder.ln.", "decoder.layer_norm."), (".blocks.", ".layers."),
+           (".mlp_ln.", ".final_layer_norm."), (".mlp.0.", ".fc1."), (".mlp.2.", ".fc2."),
+           (".cross_attn_ln.", ".encoder_attn_layer_norm."), (".cross_attn.", ".encoder_attn."),
+           (".attn_ln.", ".self_attn_layer_norm."), (".attn.", ".self_attn."),
+           (".query.", ".q_proj."), (".key.", ".k_proj."), (".value.", ".v_proj."),
+           (".out.", ".out_proj.")]
+
+
+def hf_name(name):
+    for ours, theirs in CHANGES:
+        name = name.replace(ours, theirs)
+    return "model." + name
+
+
+def in_file_order():
+    """As tests/unit/model_files.c writes the shards."""
+    def place(name):
+        return (name.startswith("decoder"), "positional" not in name, "token" not in name,
+                "conv" not in name, ".blocks." not in name)
+    return sorted((name for name, _ in shapes()), key=place)
+
+
+def safetensors_header():
+    header, at = {"__metadata__": {"format": "pt"}}, 0
+    for name, shape in shapes():
+        shape = [D] if shape == (D, 1) else list(shape)
+        header[hf_name(name)] = {"dtype": "F16", "shape": shape,
+                                 "data_offsets": [at, at + 2 * product(shape)]}
+        at += 2 * product(shape)
+    return json.dumps(header).encode(), at
+
+
+def safetensors_seeds():
+    header, n_bytes = safetensors_header()
+    yield "header", b"\1" + struct.pack("<I", n_bytes) + header
+    yield "file", b"\0" + struct.pack("<IQ", n_bytes, len(header)) + header
+    yield "config", b"\2" + json.dumps({
+        "model_type": "whisper", "activation_function": "gelu", "vocab_size": N_VOCAB,
+        "num_mel_bins": N_MELS, "max_source_positions": A_CTX, "d_model": D,
+        "encoder_attention_heads": 1, "encoder_layers": 1, "max_target_positions": T_CTX,
+        "decoder_attention_heads": 1, "decoder_layers": 1, "encoder_ffn_dim": 4 * D}).encode()
+    files = [f"model-0000{i}-of-00002.safetensors" for i in (1, 2)]
+    names = [hf_name(name) for name in in_file_order()]
+    yield "index", b"\3" + json.dumps({"weight_map": {
+        name: files[i >= len(names) // 2] for i, name in enumerate(names)}}).encode()
+
+
+def tokenizer_seeds():
+    yield "english", b"\0It's 10 o'clock,  don't\n\n tease   \tseats.''s "
+    yield "unicode", b"\0" + "caf\u00e9 \u4f60\u597d \u0661\u0662 \U0001f600\u00a0e\u0301".encode()
+    yield "broken", b"\0a\xffb\xe2\x99c\xed\xa0\x80\xf0\x9f\x98"
+    vocab = {c: i for i, c in enumerate("aIts'10oclk,b!\u010a\u0120\u00c3\u00a9fe\u00e2\u013b")}
+    vocab.update({"\u0120a": 40, "ab": 41, "oc": 42, "\u00e2\u013b": 43, "": 44})
+    yield "tokenizer", b"\1" + json.dumps({"model": {"type": "BPE", "vocab": vocab}}).encode()
+
+
+def main():
+    root = pathlib.Path(sys.argv[1])
+    seeds = [("ggml", "tiny", ggml_seed())]
+    seeds += [("safetensors", *seed) for seed in safetensors_seeds()]
+    seeds += [("tokenizer", *seed) for seed in tokenizer_seeds()]
+    for target, name, data in seeds:
+        (root / target).mkdir(parents=True, exist_ok=True)
+        (root / target / name).write_bytes(data)
+
+
+main()
