@@ -79,9 +79,10 @@ int wi_pool_create(struct wi_pool **out, int n_threads, struct wisp_error *err) 
         worker->index = pool->n_started + 1;
         int rc = pthread_create(&worker->thread, NULL, worker_main, worker);
         if (rc != 0) {
+            int number = worker->index + 1;
             wi_pool_destroy(&pool);
             return wi_err_errno(err, WISP_E_IO, rc, "cannot start thread %d of %d; use fewer threads",
-                                worker->index + 1, n_threads);
+                                number, n_threads);
         }
         pool->n_started++;
     }
