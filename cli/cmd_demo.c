@@ -37,8 +37,13 @@ static void find_bundle(char *dir, size_t size) {
     for (int i = 0; slash && places[i]; i++) {
         snprintf(dir, size, "%s%s", self, places[i]);
         snprintf(probe, sizeof probe, "%s/%s", dir, model_name);
-        if (access(probe, R_OK) == 0)
+        if (access(probe, R_OK) == 0) {
+            char *resolved = realpath(dir, NULL);
+            if (resolved)
+                snprintf(dir, size, "%s", resolved);
+            free(resolved);
             return;
+        }
     }
     snprintf(dir, size, "%s", WISP_DATADIR);
     snprintf(probe, sizeof probe, "%s/%s", dir, model_name);

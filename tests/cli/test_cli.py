@@ -590,8 +590,32 @@ class CliTest(unittest.TestCase):
         self.assertIn("nonsense", out)
         self.assert_error(self.run_wisp("doctor", "x"), 1, "'x'")
 
-    def test_demo_usage(self):
+    # ---------------------------------------------------------------- demo
+
+    def test_demo(self):
+        rc, out, err = self.run_wisp("demo")
+        self.assertEqual((rc, err), (0, ""))
+        heard, expected = (re.search(rf"(?m)^{word}: +(.+)$", out)[1] for word in ("text", "expected"))
+        self.assertEqual(heard, expected)
+        self.assertRegex(out, r"(?m)^speed: .* [\d.]+x realtime$")
         self.assert_error(self.run_wisp("demo", "a.wav"), 1, "a.wav")
+
+    def test_demo_that_hears_something_else(self):
+        models = pathlib.Path(WISP).parent.parent / "models"
+        os.mkdir(self.dir / "bin")
+        shutil.copy(WISP, self.dir / "bin" / "wisp")
+        shutil.copytree(models, self.dir / "models")
+        (self.dir / "models" / "demo.txt").write_text("nine nine\n")
+        command = [self.dir / "bin" / "wisp", "demo"]
+        env = self.env | {"LD_LIBRARY_PATH": str(pathlib.Path(WISP).parent / "src")}
+        done = subprocess.run(command, env=env, capture_output=True, text=True)
+        self.assertEqual(done.returncode, 5, done.stderr)
+        self.assertIn("not the expected", done.stderr)
+        for name, code in (("demo.wav", 2), ("demo.txt", 2), ("nano-digits.bin", 2)):
+            (self.dir / "models" / name).unlink()
+            done = subprocess.run(command, env=env, capture_output=True, text=True)
+            self.assertEqual(done.returncode, code, name)
+            self.assertIn(name, done.stderr)
 
 
 if __name__ == "__main__":
