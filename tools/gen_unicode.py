@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Writes src/text/unicode_tables.c: which characters are letters, numbers and white space for the split
-pattern of GPT-2's tokenizer.  usage: gen_unicode.py > src/text/unicode_tables.c
+"""Writes src/text/unicode_tables.c: which characters are letters, numbers and white space for the
+split pattern of GPT-2's tokenizer.  usage: gen_unicode.py > src/text/unicode_tables.c
 
-The pattern's \\p{L}, \\p{N} and \\s depend on a Unicode version; what counts is the one in tiktoken, which the
-reference uses.  So the tables are asked of tiktoken itself (pip install tiktoken; written with 0.14.0,
-Unicode 16): text that a pattern does not match gives no tokens."""
+The pattern's \\p{L}, \\p{N} and \\s depend on a Unicode version; what counts is the one in
+tiktoken, which the reference uses.  So the tables are asked of tiktoken itself (pip install tiktoken; written
+with 0.14.0, Unicode 16): text that a pattern does not match gives no tokens."""
 import tiktoken
 
 

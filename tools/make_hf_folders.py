@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes a tiny Whisper model with the `transformers` package, as tests/data/hf-single (f32) and
-tests/data/hf-sharded (the same, in several files), with hf-expected.json: a mel spectrogram, token ids, and
-the logits that transformers computes in f64.
+tests/data/hf-sharded (the same, in several files), with hf-expected.json: a mel spectrogram, token
+ids, and the logits that transformers computes in f64.
 usage: make_hf_folders.py OUTPUT_FOLDER   (needs pip install torch transformers)"""
 import json
 import pathlib
@@ -32,7 +32,8 @@ def make_model():
     torch.manual_seed(3)
     config = WhisperConfig(
         vocab_size=N_VOCAB, num_mel_bins=80, d_model=4, encoder_layers=2, decoder_layers=3,
-        encoder_attention_heads=2, decoder_attention_heads=1, encoder_ffn_dim=16, decoder_ffn_dim=16,
+        encoder_attention_heads=2, decoder_attention_heads=1, encoder_ffn_dim=16,
+        decoder_ffn_dim=16,
         max_source_positions=N_CTX, max_target_positions=12, suppress_tokens=None,
         begin_suppress_tokens=None, pad_token_id=50256, bos_token_id=50256, eos_token_id=50256,
         decoder_start_token_id=50257)

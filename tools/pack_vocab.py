@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Packs openai-whisper's vocabularies for tests: tests/data/vocab-{gpt2,multilingual}.gz, each word in
-the order of ranks as one byte of length and its bytes.
+"""Packs openai-whisper's vocabularies for tests: tests/data/vocab-{gpt2,multilingual}.gz, each word
+in the order of ranks as one byte of length and its bytes.
 usage: pack_vocab.py OUTPUT_FOLDER   (needs pip install openai-whisper==20250625)"""
 import gzip
 import pathlib

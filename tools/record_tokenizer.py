@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Records what openai-whisper's tokenizer does, as expected values for tests/unit/test_vocab.c.
-usage: record_tokenizer.py > tests/data/tokenizer.json   (needs pip install openai-whisper==20250625)
+usage: record_tokenizer.py > tests/data/tokenizer.json
+(needs pip install openai-whisper==20250625)
 
 One object: layouts (special ids by n_vocab), languages, aliases, and per vocabulary ("gpt2",
-"multilingual"): non_speech, encode [[text, ids]], decode [[ids, text]]; replace [[hex bytes, text]] is
-Python's errors="replace"."""
+"multilingual"): non_speech, encode [[text, ids]], decode [[ids, text]]; replace [[hex bytes, text]]
+is Python's errors="replace"."""
 import json
 import random
 
@@ -60,21 +61,25 @@ HAND_MADE = [
 def random_texts(rng, n):
     """Strings over alphabets that make the split pattern switch often."""
     alphabets = [
-        " \t\n\u00a0\u3000ab'1!", "'strevmlld SX", " a1\u00e9\u4e00\u0661\u0301!\U0001f600", "abcdefghijklmnopqrstuvwxyz ", "0123456789.,- ",
-        "\u0430\u0431\u0432\u0433\u0434\u0435 -", "\u3042\u3044\u3046\u4e00\u4e8c\u4e09\u3002\u3001 ", "!?.,;:()[]{}<>\"' ",
+        " \t\n\u00a0\u3000ab'1!", "'strevmlld SX",
+        " a1\u00e9\u4e00\u0661\u0301!\U0001f600", "abcdefghijklmnopqrstuvwxyz ",
+        "0123456789.,- ", "\u0430\u0431\u0432\u0433\u0434\u0435 -",
+        "\u3042\u3044\u3046\u4e00\u4e8c\u4e09\u3002\u3001 ", "!?.,;:()[]{}<>\"' ",
     ]
     for _ in range(n):
         alphabet = rng.choice(alphabets)
         yield "".join(rng.choice(alphabet) for _ in range(rng.randint(1, 40)))
     for _ in range(n // 4):  # anything, the unassigned too
-        codes = (rng.choice([0x80, 0x800, 0x3000, 0xD800, 0x20000, 0x110000]) for _ in range(rng.randint(1, 12)))
-        yield "".join(chr(rng.randrange(1, limit)) for limit in codes).encode("utf-8", "ignore").decode()
+        limits = [0x80, 0x800, 0x3000, 0xD800, 0x20000, 0x110000]
+        codes = [rng.randrange(1, rng.choice(limits)) for _ in range(rng.randint(1, 12))]
+        yield "".join(map(chr, codes)).encode("utf-8", "ignore").decode()
 
 
 def replacements(rng):
     """Byte strings around every rule of UTF-8."""
-    parts = [b"a", b"\x80", b"\xbf", b"\xc0", b"\xc1", b"\xc2", b"\xc3\xa9", b"\xdf", b"\xe0", b"\xe0\x9f", b"\xe0\xa0", b"\xe2\x99",
-             b"\xe2\x99\xaa", b"\xed\x9f", b"\xed\xa0", b"\xed\xa0\x80", b"\xef\xbf\xbd", b"\xf0", b"\xf0\x8f", b"\xf0\x90", b"\xf0\x9f\x98",
+    parts = [b"a", b"\x80", b"\xbf", b"\xc0", b"\xc1", b"\xc2", b"\xc3\xa9", b"\xdf", b"\xe0",
+             b"\xe0\x9f", b"\xe0\xa0", b"\xe2\x99", b"\xe2\x99\xaa", b"\xed\x9f", b"\xed\xa0", b"\xed\xa0\x80",
+             b"\xef\xbf\xbd", b"\xf0", b"\xf0\x8f", b"\xf0\x90", b"\xf0\x9f\x98",
              b"\xf0\x9f\x98\x80", b"\xf4\x8f", b"\xf4\x8f\xbf\xbf", b"\xf4\x90", b"\xf5", b"\xff"]
     for part in parts:
         yield part
@@ -104,9 +109,11 @@ def layout(n_vocab):
     multilingual = n_vocab >= 51865
     t = get_tokenizer(multilingual, num_languages=n_vocab - 51765 - int(multilingual))
     assert t.encoding.n_vocab == n_vocab
-    names = ["eot", "sot", "translate", "transcribe", "sot_lm", "sot_prev", "no_speech", "no_timestamps", "timestamp_begin"]
+    names = ["eot", "sot", "translate", "transcribe", "sot_lm", "sot_prev", "no_speech",
+             "no_timestamps", "timestamp_begin"]
     return {**{name: getattr(t, name) for name in names},
-            "lang_begin": t.special_tokens["<|en|>"], "n_langs": t.num_languages, "multilingual": multilingual}
+            "lang_begin": t.special_tokens["<|en|>"], "n_langs": t.num_languages,
+            "multilingual": multilingual}
 
 
 def pretty(value):

@@ -14,7 +14,8 @@ int wi_mapfile_open(struct wi_mapfile *map, const char *path, struct wisp_error 
 
     map->data = NULL;
     map->size = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    /* Not blocking: a pipe must be refused below instead of waited for. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return wi_err_errno(err, WISP_E_IO, errno, "cannot open '%s'", path);
     if (fstat(fd, &st) != 0) {

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -87,9 +88,25 @@ const char *wi_dims_print(const int64_t *dims, int n_dims, char *buf, size_t siz
 
 static int read_files(struct wi_model *m, struct wi_words *words, struct wisp_error *err) {
     struct stat st;
-    if (stat(m->path, &st) != 0)
-        return wi_err_errno(err, WISP_E_IO, errno, "cannot open model '%s'", m->path);
-    return S_ISDIR(st.st_mode) ? wi_hf_read(m, words, err) : wi_ggml_read(m, words, err);
+    if (stat(m->path, &st) != 0 && (errno == ENOENT || errno == ENOTDIR))
+        return wi_err_set(
+            err, WISP_E_IO,
+            "cannot open model '%s': there is no such file or folder; check the path or "
+            "get a model with 'wisp model pull'",
+            m->path);
+    if (access(m->path, R_OK) != 0)
+        return wi_err_errno(err, WISP_E_IO, errno,
+                            "cannot open model '%s' (check who may read it and its folder)",
+                            m->path);
+    if (S_ISDIR(st.st_mode))
+        return wi_hf_read(m, words, err);
+    if (S_ISREG(st.st_mode))
+        return wi_ggml_read(m, words, err);
+    return wi_err_set(
+        err, WISP_E_IO,
+        "cannot open model '%s': it is neither a file nor a folder; give a ggml .bin or a "
+        "Hugging Face folder",
+        m->path);
 }
 
 int wi_model_open(struct wi_model **out, const char *path, struct wisp_error *err) {

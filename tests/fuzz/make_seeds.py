@@ -50,8 +50,8 @@ def product(shape):
 
 
 def ggml_seed():
-    out = bytes([3]) + struct.pack("<14i", 0x67676D6C, N_VOCAB, A_CTX, D, 1, 1, T_CTX, D, 1, 1, N_MELS,
-                                   1, N_MELS, 201)
+    out = bytes([3]) + struct.pack("<14i", 0x67676D6C, N_VOCAB, A_CTX, D, 1, 1, T_CTX, D, 1, 1,
+                                   N_MELS, 1, N_MELS, 201)
     words = [b"a", b" b", b"\xe2\x99", b""]
     out += struct.pack("<i", len(words)) + b"".join(struct.pack("<i", len(w)) + w for w in words)
     for name, shape in shapes():

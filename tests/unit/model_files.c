@@ -132,18 +132,28 @@ struct mf_tensor *mf_find(struct mf_model *m, const char *name) {
     abort();
 }
 
+/* One block of 32: f16 scale 1/128, for *_1 types a minimum of zero, and the quants. */
+static void add_quants(struct mf_bytes *b, const float *values, enum mf_type type) {
+    uint16_t scale = wi_f32_to_f16(1.0f / 128), minimum = 0;
+    uint64_t state = b->size;
+    size_t bytes = type == MF_Q8_0 ? 32 : type >= MF_Q5_0 ? 20 : 16;
+    mf_add(b, &scale, 2);
+    if (type == MF_Q4_1 || type == MF_Q5_1)
+        mf_add(b, &minimum, 2);
+    for (size_t i = 0; i < bytes; i++) {
+        int8_t quant = type == MF_Q8_0 ? (int8_t)(values[i] * 128) : (int8_t)(next(&state) & 0xff);
+        mf_add(b, &quant, 1);
+    }
+}
+
 static void add_values(struct mf_bytes *b, const struct mf_tensor *t, enum mf_type type) {
     if (type == MF_F32) {
         mf_add(b, t->values, t->n * sizeof(float));
         return;
     }
-    if (type == MF_Q8_0) {
-        for (size_t i = 0; i < t->n; i += 32) {
-            uint16_t scale = wi_f32_to_f16(1.0f / 128);
-            mf_add(b, &scale, 2);
-            for (size_t j = 0; j < 32; j++)
-                mf_add(b, &(int8_t){(int8_t)(t->values[i + j] * 128)}, 1);
-        }
+    if (type != MF_F16 && type != MF_BF16) {
+        for (size_t i = 0; i < t->n; i += 32)
+            add_quants(b, t->values + i, type);
         return;
     }
     for (size_t i = 0; i < t->n; i++) {
@@ -161,7 +171,7 @@ static bool is_matrix(const struct mf_tensor *t) {
 void mf_add_ggml_tensor(struct mf_bytes *b, const struct mf_tensor *t, enum mf_type type) {
     if (!is_matrix(t))
         type = MF_F32;
-    else if (t->n_dims == 3 && type == MF_Q8_0)
+    else if (t->n_dims == 3 && type > MF_F16)
         type = MF_F16;
     mf_add_i32(b, t->n_dims);
     mf_add_i32(b, (int32_t)strlen(t->name));

@@ -23,7 +23,18 @@ struct mf_model {
     size_t n_tensors;
 };
 
-enum mf_type { MF_F32 = 0, MF_F16 = 1, MF_BF16 = 30, MF_Q8_0 = 8 };
+/* ggml's numbers.  Only q8_0 holds the values; the other quantised types get random quants under
+ * finite scales. */
+enum mf_type {
+    MF_F32 = 0,
+    MF_F16 = 1,
+    MF_Q4_0 = 2,
+    MF_Q4_1 = 3,
+    MF_Q5_0 = 6,
+    MF_Q5_1 = 7,
+    MF_Q8_0 = 8,
+    MF_BF16 = 30
+};
 
 struct mf_bytes {
     uint8_t *data;
