@@ -3,8 +3,8 @@
 split pattern of GPT-2's tokenizer.  usage: gen_unicode.py > src/text/unicode_tables.c
 
 The pattern's \\p{L}, \\p{N} and \\s depend on a Unicode version; what counts is the one in
-tiktoken, which the reference uses.  So the tables are asked of tiktoken itself (pip install tiktoken; written
-with 0.14.0, Unicode 16): text that a pattern does not match gives no tokens."""
+tiktoken, which the reference uses.  So the tables are asked of tiktoken itself (pip install
+tiktoken; written with 0.14.0, Unicode 16): text that a pattern does not match gives no tokens."""
 import tiktoken
 
 

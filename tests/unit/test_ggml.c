@@ -128,11 +128,13 @@ static void refuses_every_cut(void **state) {
     size_t vocab_at = 48 + 8 + 80 * 201 * 4;
     for (size_t n = 1; n < 48 + 8 + 16; n++)
         expect_error(&f, f.good.data, n, WISP_E_FORMAT, f.path);
-    for (size_t n = vocab_at - 2; n < f.at[0] + 40; n += 3)
+    for (size_t n = vocab_at - 2; n < f.at[0] + 40; n++)
         expect_error(&f, f.good.data, n, WISP_E_FORMAT, f.path);
     for (size_t i = 1; i < f.m.n_tensors; i++)
-        for (size_t n = f.at[i] - 1; n < f.at[i] + 48; n += 5)
+        for (size_t n = f.at[i] - 1; n < f.at[i] + 48; n++)
             expect_error(&f, f.good.data, n, WISP_E_FORMAT, f.path);
+    for (size_t n = 1; n < 20; n++)
+        expect_error(&f, f.good.data, f.good.size - n, WISP_E_FORMAT, "are left in the file");
     srand(1);
     for (int i = 0; i < 200; i++)
         expect_error(&f, f.good.data, 1 + (size_t)rand() % (f.good.size - 1), WISP_E_FORMAT,
