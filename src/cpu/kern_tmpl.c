@@ -14,6 +14,7 @@
 
 typedef float vf __attribute__((vector_size(4 * VLEN)));
 typedef int32_t vi __attribute__((vector_size(4 * VLEN)));
+typedef uint32_t vu __attribute__((vector_size(4 * VLEN)));
 typedef float vf_unaligned __attribute__((vector_size(4 * VLEN), aligned(4), may_alias));
 
 #define INLINE static inline __attribute__((always_inline))
@@ -47,7 +48,7 @@ INLINE vf exp_v(vf x) {
     p = p * r + 0.5f;
     p = p * r + 1.0f;
     p = p * r + 1.0f;
-    vf y = (vf)((vi)p + ((vi)t << 23));
+    vf y = (vf)((vu)p + ((vu)t << 23)); /* wraps below -87.33 */
     y = blend(x < -87.33f, splat(0), y);
     return blend(x == x, y, x);
 }
