@@ -91,6 +91,7 @@ static void print_help(void) {
            "  transcribe  audio to text; the word may be left out\n"
            "  demo        the bundled clip through the bundled model\n"
            "  model       list, get and look into models\n"
+           "  bench       how fast each stage runs here\n"
            "  doctor      what wisp finds on this machine, and cures\n"
            "  dump        a stage's output as a NumPy file\n");
     args_help(stdout, table);

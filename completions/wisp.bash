@@ -4,9 +4,9 @@ _wisp() {
     local command=transcribe options words=
     COMPREPLY=()
     if ((COMP_CWORD > 1)); then
-        case ${COMP_WORDS[1]} in transcribe|demo|model|doctor|dump) command=${COMP_WORDS[1]} ;; esac
+        case ${COMP_WORDS[1]} in transcribe|demo|model|bench|doctor|dump) command=${COMP_WORDS[1]} ;; esac
     else
-        words='transcribe demo model doctor dump'
+        words='transcribe demo model bench doctor dump'
     fi
     case $command in
     transcribe)
@@ -21,6 +21,10 @@ _wisp() {
         case $prev in --url) return ;; esac
         ((COMP_CWORD == 2)) && words='list pull info'
         [[ $prev == pull ]] && words=$(wisp model list 2>/dev/null | awk 'NR > 1 && NF && $2 ~ /^[0-9.]+$/ { print $1 }')
+        ;;
+    bench)
+        options='-m --model --dims -t --threads --repeats --json -h --help'
+        case $prev in --dims|-t|--threads|--repeats) return ;; esac
         ;;
     doctor)
         options='-h --help'

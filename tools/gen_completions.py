@@ -12,6 +12,7 @@ OPTION = re.compile(r"^  (?:(-\w+),)? +(--[\w-]+)(?: ([A-Z]+))?(?: +(\S.*))?$")
 HELP_INDENT = " " * 34
 COMMANDS = {"transcribe": "audio to text", "demo": "transcribe the bundled clip",
             "model": "list, get and look into models",
+            "bench": "how fast each stage runs here",
             "doctor": "what wisp finds on this machine", "dump": "a stage's output as a NumPy file"}
 WORDS = {"model": ["list", "pull", "info"], "dump": ["mel", "encoder", "logits"]}
 MODELS_HERE = "wisp model list 2>/dev/null | awk '$3 == \"here\" { print $1 }'"

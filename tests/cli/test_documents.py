@@ -9,7 +9,7 @@ import sys
 import unittest
 
 WISP = ROOT = None
-COMMANDS = ["transcribe", "demo", "model", "doctor", "dump"]
+COMMANDS = ["transcribe", "demo", "model", "bench", "doctor", "dump"]
 
 
 def options_of(command):
