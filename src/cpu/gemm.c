@@ -12,13 +12,16 @@ enum {
 
 int wi_gemm_work_init(struct wi_gemm_work *work, const struct wi_kern *kern, int n_threads, int max_m,
                       int max_k, struct wisp_error *err) {
-    /* One dequantised row and a packed panel [k, NR]. */
+    /* A packed panel [k, NR], or the row that a matvec dequantises. */
     size_t k = ((size_t)max_k + 1) & ~(size_t)1;
-    work->stride = (k + 16 + k * NR_MAX + 15) & ~(size_t)15;
+    work->stride = k * NR_MAX;
+    /* Rows a cache line more than k apart: k is mostly a power of two, and then the rows that are read
+     * together would all compete for one set of the cache. */
+    work->a16_stride = (k + 31) / 32 * 32 + 32;
     work->a16 = NULL;
     work->scratch = wi_malloc64((size_t)n_threads * work->stride, sizeof *work->scratch);
     if (work->scratch && kern->level == WI_AVX512BF16)
-        work->a16 = wi_malloc64((size_t)max_m * k, sizeof *work->a16);
+        work->a16 = wi_malloc64((size_t)max_m * work->a16_stride, sizeof *work->a16);
     if (!work->scratch || (kern->level == WI_AVX512BF16 && !work->a16)) {
         wi_gemm_work_fini(work);
         return wi_err_nomem(err, "GEMM scratch memory");
@@ -42,14 +45,11 @@ struct gemm_job {
 static void convert_rows(void *arg, int item, int thread) {
     const struct gemm_job *job = arg;
     const struct wi_gemm *g = job->g;
-    size_t k2 = ((size_t)g->k + 1) & ~(size_t)1;
     int end = (item + 1) * ROWS_PER_CONVERSION < g->m ? (item + 1) * ROWS_PER_CONVERSION : g->m;
     (void)thread;
     for (int i = item * ROWS_PER_CONVERSION; i < end; i++) {
-        const float *a = g->a + (size_t)i * g->lda;
-        uint16_t *out = job->work->a16 + (size_t)i * k2;
-        for (int p = 0; p < g->k; p++)
-            out[p] = wi_f32_to_bf16(a[p]);
+        uint16_t *out = job->work->a16 + (size_t)i * g->lda16;
+        job->kern->to_bf16(g->a + (size_t)i * g->lda, out, g->k);
         if (g->k & 1)
             out[g->k] = 0;
     }
@@ -79,6 +79,7 @@ void wi_gemm_run(const struct wi_kern *kern, struct wi_pool *pool, struct wi_gem
     }
     if (work->a16) {
         filled.a16 = work->a16;
+        filled.lda16 = work->a16_stride;
         wi_pool_run(pool, (g->m + ROWS_PER_CONVERSION - 1) / ROWS_PER_CONVERSION, convert_rows, &job);
     }
     wi_pool_run(pool, (g->n + WI_GEMM_COLS - 1) / WI_GEMM_COLS, gemm_columns, &job);

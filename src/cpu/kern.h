@@ -21,7 +21,8 @@ struct wi_gemm {
     int m, n, k;
     const float *a; /* [m, k], row stride lda */
     size_t lda;
-    const uint16_t *a16; /* filled in by wi_gemm_run at bf16 levels: A as bf16 [m, k rounded up to 2] */
+    const uint16_t *a16; /* filled in by wi_gemm_run at bf16 levels: A as bf16, an odd k ends in a 0 */
+    size_t lda16;
     enum wi_dtype w_type;
     const uint8_t *w; /* [n, k] rows in the file's format, w_stride bytes apart, maybe unaligned */
     size_t w_stride;
@@ -95,7 +96,8 @@ void wi_kern_select(struct wi_kern *out, enum wi_level level);
 struct wi_gemm_work {
     float *scratch; /* [n_threads, stride] */
     size_t stride;
-    uint16_t *a16; /* bf16 levels: A converted once for all columns */
+    uint16_t *a16; /* [max_m, a16_stride] at bf16 levels: A converted once for all columns */
+    size_t a16_stride;
 };
 int wi_gemm_work_init(struct wi_gemm_work *work, const struct wi_kern *kern, int n_threads, int max_m,
                       int max_k, struct wisp_error *err);

@@ -94,9 +94,8 @@ static void SUFFIX(gelu)(float *x, int n) {
 }
 
 static void SUFFIX(layernorm)(const float *x, const float *w, const float *b, float *y, int n) {
-    /* Two passes: the variance of x - mean does not cancel. */
-    vf acc[2] = {0};
-    float tail = 0;
+    vf acc[2] = {0}, acc2[2] = {0};
+    float tail = 0, tail2 = 0;
     int i = 0;
     for (; i + 2 * VLEN <= n; i += 2 * VLEN) {
         acc[0] += load(x + i);
@@ -106,20 +105,28 @@ static void SUFFIX(layernorm)(const float *x, const float *w, const float *b, fl
         tail += x[i];
     float mean = (sum_lanes(acc[0] + acc[1]) + tail) / (float)n;
 
+    /* Second pass over x - mean: the squares do not cancel, and the sum, 0 if the mean were exact, says
+     * what its rounding left out. */
     acc[0] = acc[1] = splat(tail = 0);
     for (i = 0; i + 2 * VLEN <= n; i += 2 * VLEN) {
         vf d0 = load(x + i) - mean, d1 = load(x + i + VLEN) - mean;
-        acc[0] += d0 * d0;
-        acc[1] += d1 * d1;
+        acc[0] += d0;
+        acc[1] += d1;
+        acc2[0] += d0 * d0;
+        acc2[1] += d1 * d1;
     }
-    for (; i < n; i++)
-        tail += (x[i] - mean) * (x[i] - mean);
-    float scale = 1.0f / sqrtf((sum_lanes(acc[0] + acc[1]) + tail) / (float)n + 1e-5f);
+    for (; i < n; i++) {
+        tail += x[i] - mean;
+        tail2 += (x[i] - mean) * (x[i] - mean);
+    }
+    float rest = (sum_lanes(acc[0] + acc[1]) + tail) / (float)n;
+    float var = (sum_lanes(acc2[0] + acc2[1]) + tail2) / (float)n - rest * rest;
+    float scale = 1.0f / sqrtf(var + 1e-5f);
 
     for (i = 0; i + VLEN <= n; i += VLEN)
-        store(y + i, (load(x + i) - mean) * scale * load(w + i) + load(b + i));
+        store(y + i, (load(x + i) - mean - rest) * scale * load(w + i) + load(b + i));
     for (; i < n; i++)
-        y[i] = (x[i] - mean) * scale * w[i] + b[i];
+        y[i] = (x[i] - mean - rest) * scale * w[i] + b[i];
 }
 
 static float row_max(const float *x, int n) {
@@ -234,6 +241,30 @@ static void SUFFIX(dequant)(enum wi_dtype type, const uint8_t *src, float *dst, 
     }
 }
 
+/* ---------------------------------------------------------------- f32 to bf16 */
+
+typedef uint16_t vs __attribute__((vector_size(2 * VLEN)));
+
+/* Nearest even: half a unit less one is added, and one more where the last bit that stays is odd.  NaN
+ * gets its quiet bit, which is among those that stay. */
+INLINE vs bf16_v(vf x) {
+    vu u = (vu)x;
+    vu rounded = u + 0x7fff + (u >> 16 & 1);
+    return __builtin_convertvector((vu)blend(x == x, (vf)rounded, (vf)(u | 0x400000)) >> 16, vs);
+}
+
+static void SUFFIX(to_bf16)(const float *src, uint16_t *dst, int n) {
+    int i = 0;
+    for (; i + VLEN <= n; i += VLEN) {
+        vs b = bf16_v(load(src + i));
+        memcpy(dst + i, &b, sizeof b);
+    }
+    if (i < n) {
+        vs b = bf16_v(load_part(src + i, n - i));
+        memcpy(dst + i, &b, (size_t)(n - i) * sizeof *dst);
+    }
+}
+
 /* ---------------------------------------------------------------- matrix products */
 
 /* Bias, scale, activation, residual: tile[mr, NR] -> C[i0.., j0..] with `cols` valid columns. */
@@ -256,33 +287,42 @@ static void finish_block(const struct wi_gemm *g, float *tile, const float *bias
     }
 }
 
+/* The packed panel holds 32-bit units: one f32 value, or two bf16 values that follow each other in k. */
 #ifdef BF16_PRODUCTS
-INLINE uint32_t bits_of(float f) {
-    uint32_t u;
-    memcpy(&u, &f, 4);
-    return u;
-}
+#define PER_UNIT 2
+#else
+#define PER_UNIT 1
+#endif
+enum { CHUNK = 64 }; /* values of each row that are packed at a time: whole blocks of every format */
 
-/* Round to nearest even; the weights are finite. */
-INLINE uint32_t bf16_of(float f) {
-    uint32_t u = bits_of(f);
-    return (u + 0x7fff + (u >> 16 & 1)) >> 16;
-}
-
-/* packed[k/2, NR] pairs of bf16 from NR rows of W (missing columns and an odd k padded with 0). */
-static void pack_columns(const struct wi_gemm *g, int j0, int cols, float *row, uint32_t *packed) {
-    int k2 = (g->k + 1) / 2;
-    memset(row, 0, (size_t)k2 * 2 * sizeof *row);
-    for (int j = 0; j < NR; j++) {
-        if (j < cols)
-            SUFFIX(dequant)(g->w_type, g->w + (size_t)(j0 + j) * g->w_stride, row, g->k);
-        for (int p = 0; p < k2; p++)
-            packed[p * NR + j] =
-                j < cols ? bf16_of(row[2 * p]) | bf16_of(row[2 * p + 1]) << 16 : 0;
+/* packed[(k + 1) / PER_UNIT, NR] from `cols` rows of W; missing columns and an odd k are filled with 0. */
+static void pack_columns(const struct wi_gemm *g, int j0, int cols, uint32_t *packed) {
+    float values[CHUNK];
+    uint32_t units[NR][CHUNK / PER_UNIT];
+    memset(units, 0, sizeof units);
+    for (int p = 0; p < g->k; p += CHUNK) {
+        int n = g->k - p < CHUNK ? g->k - p : CHUNK;
+        int n_units = (n + PER_UNIT - 1) / PER_UNIT;
+        size_t offset = wi_dtype_row_bytes(g->w_type, (size_t)p);
+        for (int j = 0; j < cols; j++) {
+            SUFFIX(dequant)(g->w_type, g->w + (size_t)(j0 + j) * g->w_stride + offset, values, n);
+#ifdef BF16_PRODUCTS
+            if (n & 1)
+                values[n] = 0;
+            SUFFIX(to_bf16)(values, (uint16_t *)(void *)units[j], 2 * n_units);
+#else
+            memcpy(units[j], values, (size_t)n * sizeof *values);
+#endif
+        }
+        for (int u = 0; u < n_units; u++, packed += NR)
+            for (int j = 0; j < NR; j++)
+                packed[j] = units[j][u];
     }
 }
 
-INLINE void block_bf16(int mr, int k2, const uint16_t *a, const uint32_t *packed, float *tile) {
+#ifdef BF16_PRODUCTS
+INLINE void block_bf16(int mr, int k2, const uint16_t *a, size_t lda, const uint32_t *packed,
+                       float *tile) {
     __m512 acc[MR][NV];
 #pragma GCC unroll 16
     for (int i = 0; i < mr; i++)
@@ -297,7 +337,7 @@ INLINE void block_bf16(int mr, int k2, const uint16_t *a, const uint32_t *packed
 #pragma GCC unroll 16
         for (int i = 0; i < mr; i++) {
             int32_t pair;
-            memcpy(&pair, a + ((size_t)i * (size_t)k2 + (size_t)p) * 2, 4);
+            memcpy(&pair, a + (size_t)i * lda + (size_t)p * 2, 4);
             __m512bh x = (__m512bh)_mm512_set1_epi32(pair);
 #pragma GCC unroll 4
             for (int v = 0; v < NV; v++)
@@ -311,26 +351,25 @@ INLINE void block_bf16(int mr, int k2, const uint16_t *a, const uint32_t *packed
             _mm512_storeu_ps(tile + i * NR + v * VLEN, acc[i][v]);
 }
 
-static __attribute__((noinline)) void block_bf16_full(int k2, const uint16_t *a,
+static __attribute__((noinline)) void block_bf16_full(int k2, const uint16_t *a, size_t lda,
                                                       const uint32_t *packed, float *tile) {
-    block_bf16(MR, k2, a, packed, tile);
+    block_bf16(MR, k2, a, lda, packed, tile);
 }
 
-static __attribute__((noinline)) void block_bf16_row(int k2, const uint16_t *a,
+static __attribute__((noinline)) void block_bf16_row(int k2, const uint16_t *a, size_t lda,
                                                      const uint32_t *packed, float *tile) {
-    block_bf16(1, k2, a, packed, tile);
+    block_bf16(1, k2, a, lda, packed, tile);
 }
 
-static void multiply_block(const struct wi_gemm *g, int i, int mr, const float *packed, float *tile) {
+static void multiply_block(const struct wi_gemm *g, int i, int mr, const uint32_t *packed, float *tile) {
     int k2 = (g->k + 1) / 2;
-    const uint16_t *a = g->a16 + (size_t)i * (size_t)k2 * 2;
+    const uint16_t *a = g->a16 + (size_t)i * g->lda16;
     if (mr == MR) {
-        block_bf16_full(k2, a, (const uint32_t *)(const void *)packed, tile);
+        block_bf16_full(k2, a, g->lda16, packed, tile);
         return;
     }
     for (int r = 0; r < mr; r++)
-        block_bf16_row(k2, a + (size_t)r * (size_t)k2 * 2, (const uint32_t *)(const void *)packed,
-                       tile + r * NR);
+        block_bf16_row(k2, a + (size_t)r * g->lda16, g->lda16, packed, tile + r * NR);
 }
 #else
 /* tile[mr, NR] = A[mr, k] packed[k, NR], A's rows lda apart.  mr is a constant after inlining, so that
@@ -370,17 +409,8 @@ static __attribute__((noinline)) void block_f32_row(int k, const float *a, size_
     block_f32(1, k, a, lda, packed, tile);
 }
 
-/* packed[k, NR] from NR rows of W (missing columns are 0). */
-static void pack_columns(const struct wi_gemm *g, int j0, int cols, float *row, float *packed) {
-    for (int j = 0; j < NR; j++) {
-        if (j < cols)
-            SUFFIX(dequant)(g->w_type, g->w + (size_t)(j0 + j) * g->w_stride, row, g->k);
-        for (int p = 0; p < g->k; p++)
-            packed[p * NR + j] = j < cols ? row[p] : 0;
-    }
-}
-
-static void multiply_block(const struct wi_gemm *g, int i, int mr, const float *packed, float *tile) {
+static void multiply_block(const struct wi_gemm *g, int i, int mr, const uint32_t *units, float *tile) {
+    const float *packed = (const float *)(const void *)units;
     const float *a = g->a + (size_t)i * g->lda;
     if (mr == MR) {
         block_f32_full(g->k, a, g->lda, packed, tile);
@@ -393,12 +423,12 @@ static void multiply_block(const struct wi_gemm *g, int i, int mr, const float *
 
 static void SUFFIX(gemm)(const struct wi_gemm *g, int n0, int n1, float *scratch) {
     float tile[MR * NR], bias[NR];
-    float *row = scratch, *packed = scratch + g->k + 16;
+    uint32_t *packed = (uint32_t *)(void *)scratch;
     for (int j = n0; j < n1; j += NR) {
         int cols = n1 - j < NR ? n1 - j : NR;
         for (int c = 0; c < NR; c++)
             bias[c] = g->bias && c < cols ? g->bias[j + c] : 0;
-        pack_columns(g, j, cols, row, (void *)packed);
+        pack_columns(g, j, cols, packed);
         for (int i = 0; i < g->m; i += MR) {
             int mr = g->m - i < MR ? g->m - i : MR;
             multiply_block(g, i, mr, packed, tile);
