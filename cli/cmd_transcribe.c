@@ -338,14 +338,25 @@ static enum cli_exit stopped(const struct run *run, const struct wisp_result *re
     return code == CLI_DONE ? CLI_INTERRUPTED : code;
 }
 
+/* Seconds of audio that -ot and -d leave. */
+static double audio_worked_on(const struct options *o, double duration) {
+    double begin = fmin(o->offset_ms / 1000.0, duration);
+    double end = o->duration_ms > 0 ? fmin(begin + o->duration_ms / 1000.0, duration) : duration;
+    return end - begin;
+}
+
 /* What ran where and how fast. */
 static void print_summary(const struct run *run, const struct wisp_result *r) {
-    double wall = progress_elapsed(&run->progress);
+    double wall = progress_elapsed(&run->progress), audio = audio_worked_on(run->o, r->duration);
+    if (run->o->offset_ms > 0 && audio <= 0)
+        cli_say("warning: -ot %d ms is behind the end of '%s' (%.1f s); there is nothing to "
+                "transcribe",
+                run->o->offset_ms, input_name(run->file), r->duration);
     if (run->o->no_prints)
         return;
     cli_say("%s: %.1f s of audio in %.2f s (%.1fx realtime), language %s; mel %s, encoder %s, "
             "decoder %s",
-            input_name(run->file), r->duration, wall, wall > 0 ? r->duration / wall : 0.0,
+            input_name(run->file), audio, wall, wall > 0 ? audio / wall : 0.0,
             r->language ? r->language : "unknown", r->device_mel, r->device_encoder,
             r->device_decoder);
 }

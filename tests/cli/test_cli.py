@@ -236,6 +236,9 @@ class CliTest(unittest.TestCase):
         for s in json.loads((self.dir / "o.wav.json").read_text())["segments"]:
             self.assertGreaterEqual(s["seek"], 1000)
             self.assertLess(s["seek"], 1500)
+        rc, out, err = self.wisp("o.wav", "-ot", "41000")
+        self.assertEqual((rc, out), (0, ""))
+        self.assertIn("behind the end", err)
 
     # ---------------------------------------------------------------- output
 
