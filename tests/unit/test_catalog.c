@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "model/catalog.h"
 
 /* An empty folder, removed by the tests that fill it. */
@@ -130,6 +131,33 @@ static void pulling_unknown_names_and_into_bad_folders(void **state) {
     assert_non_null(strstr(err.text, "/dev/null"));
 }
 
+/* Every allocation of a download fails once: the call says so, and the next one works. */
+static void pulling_without_memory(void **state) {
+    (void)state;
+#ifdef WISP_ALLOC_INJECT
+    char template[] = "/tmp/wisp-catalog-XXXXXX", path[200];
+    struct wisp_pull_params params;
+    wisp_pull_params_init(&params);
+    params.base_url = "http://127.0.0.1:9"; /* nobody listens there */
+    params.dir = temp_dir(template);
+    int n = 0;
+    for (int rc = WISP_E_NOMEM; rc == WISP_E_NOMEM; n++) {
+        struct wisp_error err = {0};
+        wi_mem_count = 0;
+        wi_mem_fail_at = n + 1;
+        rc = wisp_model_pull(path, sizeof path, "base", &params, &err);
+        assert_int_equal(rc, err.code);
+        assert_true(rc == WISP_E_NOMEM || rc == WISP_E_IO || rc == WISP_E_UNSUPPORTED);
+    }
+    wi_mem_fail_at = 0;
+    assert_in_range(n, 2, 20);
+    assert_int_equal(rmdir(params.dir), 0); /* nothing was left in it */
+#else
+    skip();
+#endif
+}
+
 WISP_SUITE(cmocka_unit_test(entries_are_consistent), cmocka_unit_test(nearest_names),
            cmocka_unit_test(folder_of_models), cmocka_unit_test(finding_a_model),
-           cmocka_unit_test(pulling_unknown_names_and_into_bad_folders))
+           cmocka_unit_test(pulling_unknown_names_and_into_bad_folders),
+           cmocka_unit_test(pulling_without_memory))
