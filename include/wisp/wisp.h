@@ -229,7 +229,7 @@ struct wisp_result {
     struct wisp_segment *segments;
     size_t n_segments;
     char *text;                 /* all segment texts joined */
-    const char *language;       /* code, constant string */
+    const char *language;       /* code, constant string; NULL when stopped before it was known */
     double language_prob;       /* of the detection; 1 when it was given */
     double duration;            /* seconds of audio */
     const char *device_mel, *device_encoder, *device_decoder; /* "cpu (avx2)" ...; borrowed from the model */

@@ -255,7 +255,9 @@ static int add_segments(struct run *run, size_t size, const struct wi_decoding *
     if (rc != WISP_OK)
         return rc;
     if (last > 0) {
-        run->seek += single_ending ? size : (size_t)(t[last - 1] - begin) * 2;
+        size_t spoken = (size_t)(t[last - 1] - begin) * 2;
+        /* Without timestamp rules a pair may stand at 0.00: the reference then stays for ever. */
+        run->seek += single_ending || spoken == 0 ? size : spoken;
         return WISP_OK;
     }
     double duration = frame_seconds(size);
@@ -317,7 +319,8 @@ static int prepare(struct run *run, struct wisp_error *err) {
 
 static void report_progress(const struct run *run) {
     if (run->params->on_progress)
-        run->params->on_progress(run->params->user, frame_seconds(run->seek),
+        run->params->on_progress(run->params->user,
+                                 frame_seconds(run->seek < run->end ? run->seek : run->end),
                                  frame_seconds(run->end));
 }
 

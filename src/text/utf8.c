@@ -39,7 +39,7 @@ void wi_utf8_add_replaced(struct wi_strbuf *out, const char *s, size_t n) {
     uint32_t code;
     for (size_t i = 0; i < n;) {
         size_t length = wi_utf8_next(s + i, n - i, &code);
-        if (code == UINT32_MAX)
+        if (code == UINT32_MAX || code == 0)
             wi_strbuf_puts(out, "\xef\xbf\xbd");
         else
             wi_strbuf_add(out, s + i, length);

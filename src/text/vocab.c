@@ -153,6 +153,17 @@ const char *wi_vocab_bytes(const struct wi_vocab *vocab, int id, size_t *length)
     return vocab->bytes + vocab->begin[id];
 }
 
+/* "<|en|>" and the like. */
+static void add_special(struct wi_strbuf *out, const struct wi_specials *s, int id) {
+    static const char *const after_languages[] = {"translate",   "transcribe", "startoflm",
+                                                  "startofprev", "nospeech",   "notimestamps"};
+    const char *name = id == s->eot         ? "endoftext"
+                       : id == s->sot       ? "startoftranscript"
+                       : id < s->translate ? wi_lang_code(id - s->lang_begin)
+                                            : after_languages[id - s->translate];
+    wi_strbuf_printf(out, "<|%s|>", name);
+}
+
 char *wi_vocab_decode(const struct wi_vocab *vocab, const int *ids, size_t n) {
     struct wi_strbuf raw, text;
     wi_strbuf_init(&raw);
@@ -160,7 +171,10 @@ char *wi_vocab_decode(const struct wi_vocab *vocab, const int *ids, size_t n) {
     for (size_t i = 0; i < n; i++) {
         size_t length;
         const char *bytes = wi_vocab_bytes(vocab, ids[i], &length);
-        wi_strbuf_add(&raw, bytes, length);
+        if (ids[i] >= vocab->specials.eot && ids[i] < vocab->specials.timestamp_begin)
+            add_special(&raw, &vocab->specials, ids[i]);
+        else
+            wi_strbuf_add(&raw, bytes, length);
     }
     wi_utf8_add_replaced(&text, raw.data, raw.len);
     if (raw.failed)

@@ -34,8 +34,9 @@ size_t wi_vocab_size(const struct wi_vocab *vocab); /* stored byte strings */
  * and missing ids. */
 const char *wi_vocab_bytes(const struct wi_vocab *vocab, int id, size_t *length);
 
-/* Text of ids: special and timestamp ids skipped, invalid UTF-8 replaced by U+FFFD as Python's
- * errors="replace" does.  Returns a string to wi_free, NULL when out of memory. */
+/* Text of ids, as openai-whisper's tokenizer.decode(): special ids spelled ("<|en|>"), timestamps and
+ * missing ids skipped, invalid UTF-8 replaced by U+FFFD as Python's errors="replace" does; a NUL too,
+ * which would end the string.  Returns a string to wi_free, NULL when out of memory. */
 char *wi_vocab_decode(const struct wi_vocab *vocab, const int *ids, size_t n);
 
 /* Byte-pair encoding of `text` as tiktoken does it (GPT-2 split pattern).  `*out` is to be wi_free'd.

@@ -70,7 +70,7 @@ static void weights_are_spread_as_meant(void **state) {
 static void text_works(void **state) {
     struct wi_model *m = create(small(), 1);
     char *text = wi_vocab_decode(m->vocab, (int[]){'H', 'i', 300, 50257, 51864}, 5);
-    assert_string_equal(text, "Hi w300");
+    assert_string_equal(text, "Hi w300<|endoftext|>");
     assert_int_equal(wi_vocab_size(m->vocab), 50257);
     wi_free(text);
     wi_model_close(&m);

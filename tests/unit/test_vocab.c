@@ -181,12 +181,14 @@ static void decoding_multilingual(void **state) {
     decoding("multilingual", 51866);
 }
 
-static void special_ids_print_nothing(void **state) {
+static void special_ids_are_spelled(void **state) {
     struct wi_vocab *v = create("gpt2", 51864);
-    const int ids[] = {50257, 15496, 50256, 51863, 11, -1, 995, 60000};
+    const int ids[] = {50257, 15496, 50258, 50363, 11, -1, 995, 60000, 188, 50356, 50256, 50362};
     char *text = wi_vocab_decode(v, ids, sizeof ids / sizeof ids[0]);
     size_t length = 9;
-    assert_string_equal(text, "Hello, world");
+    /* 50363 is <|0.00|>; 188 is the byte 0 */
+    assert_string_equal(text, "<|startoftranscript|>Hello<|en|>, world\xef\xbf\xbd<|su|>"
+                              "<|endoftext|><|notimestamps|>");
     assert_non_null(wi_vocab_bytes(v, 50256, &length));
     assert_int_equal(length, 0);
     wi_free(text);
@@ -345,7 +347,7 @@ int main(void) {
         cmocka_unit_test(encoding_multilingual),
         cmocka_unit_test(decoding_gpt2),
         cmocka_unit_test(decoding_multilingual),
-        cmocka_unit_test(special_ids_print_nothing),
+        cmocka_unit_test(special_ids_are_spelled),
         cmocka_unit_test(non_speech),
         cmocka_unit_test(small_vocabularies),
         cmocka_unit_test(a_vocabulary_of_bytes),
