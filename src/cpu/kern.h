@@ -68,8 +68,8 @@ struct wi_attn_rows {
 };
 
 enum {
-    WI_ATTN_QUERIES = 48, /* query rows of one parallel item of `attention` */
-    WI_ATTN_SCRATCH = 48 * (64 + 128) + 1024, /* floats */
+    WI_ATTN_QUERIES = 96,    /* query rows of one parallel item of `attention` */
+    WI_ATTN_SCRATCH = 37888, /* floats; struct attn_scratch in attn_tmpl.c fits into it at every level */
 };
 
 struct wi_kern {

@@ -1,7 +1,7 @@
 /* The kernels of one level, written once on vectors of VLEN floats (GCC and clang vector types).  A
  * level's file defines VLEN, SUFFIX(name), MR (rows of the GEMM's register block), NV (vectors across it)
  * and includes this one; it is compiled with that level's -m flags.  LOAD_F16(p) converts VLEN halves where
- * the level has an instruction for it.  BF16_PRODUCTS selects bf16 inputs with f32 sums in the GEMM (x86
+ * the level has an instruction for it, SUM_LANES and MAX_LANES reduce a vector, SCALE2(p, n) is p 2^n.  BF16_PRODUCTS selects bf16 inputs with f32 sums in the GEMM (x86
  * vdpbf16ps, VLEN 16). */
 #include <math.h>
 #include <string.h>
@@ -24,12 +24,25 @@ INLINE void store(float *p, vf x) { *(vf_unaligned *)p = x; }
 INLINE vf splat(float x) { return x - (vf){0}; }
 INLINE vf blend(vi mask, vf a, vf b) { return (vf)((mask & (vi)a) | (~mask & (vi)b)); }
 
+#ifdef SUM_LANES
+INLINE float sum_lanes(vf x) { return SUM_LANES(x); }
+INLINE float max_lanes(vf x) { return MAX_LANES(x); }
+#else
 INLINE float sum_lanes(vf x) {
     float total = 0;
     for (int i = 0; i < VLEN; i++)
         total += x[i];
     return total;
 }
+
+/* Of a vector without NaN. */
+INLINE float max_lanes(vf x) {
+    float max = x[0];
+    for (int i = 1; i < VLEN; i++)
+        max = x[i] > max ? x[i] : max;
+    return max;
+}
+#endif
 
 /* exp(x) for x <= 88: 2^n e^r with |r| <= ln(2)/2 and the Taylor polynomial of degree 7, whose
  * truncation error is 0.3466^8/8! = 5e-9; measured over all floats: at most 2 ulp.  Below -87.33 the
@@ -48,9 +61,13 @@ INLINE vf exp_v(vf x) {
     p = p * r + 0.5f;
     p = p * r + 1.0f;
     p = p * r + 1.0f;
+#ifdef SCALE2
+    return blend(x < -87.33f, splat(0), SCALE2(p, n));
+#else
     vf y = (vf)((vu)p + ((vu)t << 23)); /* wraps below -87.33 */
     y = blend(x < -87.33f, splat(0), y);
     return blend(x == x, y, x);
+#endif
 }
 
 /* GELU x Phi(x) through the tail Q = erfc(|x| / sqrt 2) / 2, so that large negative x keeps its
@@ -267,11 +284,114 @@ static void SUFFIX(to_bf16)(const float *src, uint16_t *dst, int n) {
 
 /* ---------------------------------------------------------------- matrix products */
 
-/* Bias, scale, activation, residual: tile[mr, NR] -> C[i0.., j0..] with `cols` valid columns. */
-static void finish_block(const struct wi_gemm *g, float *tile, const float *bias, int i0, int mr,
+/* Matrices are made of 32-bit units: f32 values, or pairs of bf16 values that follow each other in k. */
+INLINE float unit_f32(const uint32_t *p) {
+    float x;
+    memcpy(&x, p, sizeof x);
+    return x;
+}
+
+/* acc + a b for one unit of A and a vector of units of B; `pairs`: of bf16. */
+INLINE vf multiply_add(bool pairs, vf acc, const uint32_t *a, vf b) {
+#ifdef BF16_PRODUCTS
+    if (pairs) {
+        int32_t unit;
+        memcpy(&unit, a, sizeof unit);
+        return (vf)_mm512_dpbf16_ps((__m512)acc, (__m512bh)_mm512_set1_epi32(unit), (__m512bh)b);
+    }
+#endif
+    return acc + b * unit_f32(a);
+}
+
+/* out[mr, nv * VLEN] = or += A[mr, k] B[k, nv * VLEN], k in units.  mr, nv and pairs are constants after
+ * inlining, so that the accumulators live in registers. */
+INLINE void tile(bool pairs, int mr, int nv, int k, const uint32_t *a, size_t lda, const uint32_t *b,
+                 size_t ldb, float *out, size_t ldo, bool add) {
+    vf acc[MR][NV];
+#pragma GCC unroll 16
+    for (int i = 0; i < mr; i++)
+#pragma GCC unroll 4
+        for (int v = 0; v < nv; v++)
+            acc[i][v] = add ? load(out + (size_t)i * ldo + v * VLEN) : splat(0);
+    for (int p = 0; p < k; p++, b += ldb) {
+        vf column[NV];
+#pragma GCC unroll 4
+        for (int v = 0; v < nv; v++)
+            column[v] = load((const float *)(const void *)(b + v * VLEN));
+#pragma GCC unroll 16
+        for (int i = 0; i < mr; i++)
+#pragma GCC unroll 4
+            for (int v = 0; v < nv; v++)
+                acc[i][v] = multiply_add(pairs, acc[i][v], a + (size_t)i * lda + p, column[v]);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < mr; i++)
+#pragma GCC unroll 4
+        for (int v = 0; v < nv; v++)
+            store(out + (size_t)i * ldo + v * VLEN, acc[i][v]);
+}
+
+#define TILE(name, pairs, mr, nv)                                                                  \
+    static __attribute__((noinline)) void name(int k, const uint32_t *a, size_t lda,               \
+                                               const uint32_t *b, size_t ldb, float *out,          \
+                                               size_t ldo, bool add) {                             \
+        tile(pairs, mr, nv, k, a, lda, b, ldb, out, ldo, add);                                     \
+    }
+TILE(tile_f32_full, false, MR, NV)
+TILE(tile_f32_narrow, false, MR, 1)
+TILE(tile_f32_4, false, 4, NV)
+TILE(tile_f32_4_narrow, false, 4, 1)
+TILE(tile_f32_1, false, 1, NV)
+TILE(tile_f32_1_narrow, false, 1, 1)
+#ifdef BF16_PRODUCTS
+TILE(tile_pairs_full, true, MR, NV)
+TILE(tile_pairs_4, true, 4, NV)
+TILE(tile_pairs_1, true, 1, NV)
+#endif
+
+/* A B for any m and n; a ragged end of n is computed value by value. */
+static void product_f32(int m, int n, int k, const uint32_t *a, size_t lda, const uint32_t *b, size_t ldb,
+                        float *out, size_t ldo, bool add) {
+    for (int i = 0, mr; i < m; i += mr, a += (size_t)mr * lda, out += (size_t)mr * ldo) {
+        int j = 0;
+        mr = m - i >= MR ? MR : m - i >= 4 ? 4 : 1;
+        for (; j + NR <= n; j += NR)
+            (mr == MR ? tile_f32_full : mr == 4 ? tile_f32_4 : tile_f32_1)(k, a, lda, b + j, ldb, out + j,
+                                                                          ldo, add);
+        for (; j + VLEN <= n; j += VLEN)
+            (mr == MR  ? tile_f32_narrow
+             : mr == 4 ? tile_f32_4_narrow
+                       : tile_f32_1_narrow)(k, a, lda, b + j, ldb, out + j, ldo, add);
+        for (; j < n; j++)
+            for (int r = 0; r < mr; r++) {
+                float total = add ? out[(size_t)r * ldo + j] : 0;
+                for (int p = 0; p < k; p++)
+                    total += unit_f32(a + (size_t)r * lda + p) * unit_f32(b + (size_t)p * ldb + j);
+                out[(size_t)r * ldo + j] = total;
+            }
+    }
+}
+
+#ifdef BF16_PRODUCTS
+/* The same for pairs of bf16; n is a multiple of NR. */
+static void product_pairs(int m, int n, int k, const uint32_t *a, size_t lda, const uint32_t *b,
+                          size_t ldb, float *out, size_t ldo, bool add) {
+    for (int i = 0, mr; i < m; i += mr, a += (size_t)mr * lda, out += (size_t)mr * ldo) {
+        mr = m - i >= MR ? MR : m - i >= 4 ? 4 : 1;
+        for (int j = 0; j < n; j += NR)
+            (mr == MR  ? tile_pairs_full
+             : mr == 4 ? tile_pairs_4
+                       : tile_pairs_1)(k, a, lda, b + j, ldb, out + j, ldo, add);
+    }
+}
+#endif
+
+
+/* Bias, scale, activation, residual: block[mr, NR] -> C[i0.., j0..] with `cols` valid columns. */
+static void finish_block(const struct wi_gemm *g, float *block, const float *bias, int i0, int mr,
                          int j0, int cols) {
     for (int i = 0; i < mr; i++) {
-        float *row = tile + i * NR;
+        float *row = block + i * NR;
         float *c = g->c + (size_t)(i0 + i) * g->ldc + j0;
         for (int v = 0; v < NR; v += VLEN) {
             vf x = (load(row + v) + load(bias + v)) * g->scale;
@@ -287,7 +407,7 @@ static void finish_block(const struct wi_gemm *g, float *tile, const float *bias
     }
 }
 
-/* The packed panel holds 32-bit units: one f32 value, or two bf16 values that follow each other in k. */
+/* The units of a packed panel of W. */
 #ifdef BF16_PRODUCTS
 #define PER_UNIT 2
 #else
@@ -320,109 +440,19 @@ static void pack_columns(const struct wi_gemm *g, int j0, int cols, uint32_t *pa
     }
 }
 
+/* block[mr, NR] = A[i.., k] packed[k, NR]. */
+static void multiply_block(const struct wi_gemm *g, int i, int mr, const uint32_t *packed, float *block) {
 #ifdef BF16_PRODUCTS
-INLINE void block_bf16(int mr, int k2, const uint16_t *a, size_t lda, const uint32_t *packed,
-                       float *tile) {
-    __m512 acc[MR][NV];
-#pragma GCC unroll 16
-    for (int i = 0; i < mr; i++)
-#pragma GCC unroll 4
-        for (int v = 0; v < NV; v++)
-            acc[i][v] = _mm512_setzero_ps();
-    for (int p = 0; p < k2; p++, packed += NR) {
-        __m512bh b[NV];
-#pragma GCC unroll 4
-        for (int v = 0; v < NV; v++)
-            b[v] = (__m512bh)_mm512_loadu_si512(packed + v * VLEN);
-#pragma GCC unroll 16
-        for (int i = 0; i < mr; i++) {
-            int32_t pair;
-            memcpy(&pair, a + (size_t)i * lda + (size_t)p * 2, 4);
-            __m512bh x = (__m512bh)_mm512_set1_epi32(pair);
-#pragma GCC unroll 4
-            for (int v = 0; v < NV; v++)
-                acc[i][v] = _mm512_dpbf16_ps(acc[i][v], x, b[v]);
-        }
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < mr; i++)
-#pragma GCC unroll 4
-        for (int v = 0; v < NV; v++)
-            _mm512_storeu_ps(tile + i * NR + v * VLEN, acc[i][v]);
-}
-
-static __attribute__((noinline)) void block_bf16_full(int k2, const uint16_t *a, size_t lda,
-                                                      const uint32_t *packed, float *tile) {
-    block_bf16(MR, k2, a, lda, packed, tile);
-}
-
-static __attribute__((noinline)) void block_bf16_row(int k2, const uint16_t *a, size_t lda,
-                                                     const uint32_t *packed, float *tile) {
-    block_bf16(1, k2, a, lda, packed, tile);
-}
-
-static void multiply_block(const struct wi_gemm *g, int i, int mr, const uint32_t *packed, float *tile) {
-    int k2 = (g->k + 1) / 2;
-    const uint16_t *a = g->a16 + (size_t)i * g->lda16;
-    if (mr == MR) {
-        block_bf16_full(k2, a, g->lda16, packed, tile);
-        return;
-    }
-    for (int r = 0; r < mr; r++)
-        block_bf16_row(k2, a + (size_t)r * g->lda16, g->lda16, packed, tile + r * NR);
-}
+    const uint32_t *a = (const uint32_t *)(const void *)(g->a16 + (size_t)i * g->lda16);
+    product_pairs(mr, NR, (g->k + 1) / 2, a, g->lda16 / 2, packed, NR, block, NR, false);
 #else
-/* tile[mr, NR] = A[mr, k] packed[k, NR], A's rows lda apart.  mr is a constant after inlining, so that
- * the accumulators live in registers. */
-INLINE void block_f32(int mr, int k, const float *a, size_t lda, const float *packed, float *tile) {
-    vf acc[MR][NV];
-#pragma GCC unroll 16
-    for (int i = 0; i < mr; i++)
-#pragma GCC unroll 4
-        for (int v = 0; v < NV; v++)
-            acc[i][v] = splat(0);
-    for (int p = 0; p < k; p++, packed += NR) {
-        vf b[NV];
-#pragma GCC unroll 4
-        for (int v = 0; v < NV; v++)
-            b[v] = load(packed + v * VLEN);
-#pragma GCC unroll 16
-        for (int i = 0; i < mr; i++)
-#pragma GCC unroll 4
-            for (int v = 0; v < NV; v++)
-                acc[i][v] += b[v] * a[(size_t)i * lda + (size_t)p];
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < mr; i++)
-#pragma GCC unroll 4
-        for (int v = 0; v < NV; v++)
-            store(tile + i * NR + v * VLEN, acc[i][v]);
-}
-
-static __attribute__((noinline)) void block_f32_full(int k, const float *a, size_t lda,
-                                                     const float *packed, float *tile) {
-    block_f32(MR, k, a, lda, packed, tile);
-}
-
-static __attribute__((noinline)) void block_f32_row(int k, const float *a, size_t lda,
-                                                    const float *packed, float *tile) {
-    block_f32(1, k, a, lda, packed, tile);
-}
-
-static void multiply_block(const struct wi_gemm *g, int i, int mr, const uint32_t *units, float *tile) {
-    const float *packed = (const float *)(const void *)units;
-    const float *a = g->a + (size_t)i * g->lda;
-    if (mr == MR) {
-        block_f32_full(g->k, a, g->lda, packed, tile);
-        return;
-    }
-    for (int r = 0; r < mr; r++)
-        block_f32_row(g->k, a + (size_t)r * g->lda, g->lda, packed, tile + r * NR);
-}
+    const uint32_t *a = (const uint32_t *)(const void *)(g->a + (size_t)i * g->lda);
+    product_f32(mr, NR, g->k, a, g->lda, packed, NR, block, NR, false);
 #endif
+}
 
 static void SUFFIX(gemm)(const struct wi_gemm *g, int n0, int n1, float *scratch) {
-    float tile[MR * NR], bias[NR];
+    float block[MR * NR], bias[NR];
     uint32_t *packed = (uint32_t *)(void *)scratch;
     for (int j = n0; j < n1; j += NR) {
         int cols = n1 - j < NR ? n1 - j : NR;
@@ -431,8 +461,8 @@ static void SUFFIX(gemm)(const struct wi_gemm *g, int n0, int n1, float *scratch
         pack_columns(g, j, cols, packed);
         for (int i = 0; i < g->m; i += MR) {
             int mr = g->m - i < MR ? g->m - i : MR;
-            multiply_block(g, i, mr, packed, tile);
-            finish_block(g, tile, bias, i, mr, j, cols);
+            multiply_block(g, i, mr, packed, block);
+            finish_block(g, block, bias, i, mr, j, cols);
         }
     }
 }
@@ -476,77 +506,7 @@ static void SUFFIX(matvec)(const struct wi_gemm *g, int n0, int n1, float *scrat
 
 /* ---------------------------------------------------------------- attention */
 
-enum { KEYS = 64 }; /* keys of one block */
-
-/* out[mr, ncols] (+)= a[mr, k] b[k, ncols] with rows of b ldb apart; ncols <= NR columns at a time. */
-INLINE void rank_k_update(int mr, int k, const float *a, size_t lda, const float *b, size_t ldb,
-                          int ncols, float *out, size_t ldo, bool add) {
-    int j = 0;
-    for (; j + VLEN <= ncols; j += VLEN) {
-        vf acc[MR];
-#pragma GCC unroll 16
-        for (int i = 0; i < mr; i++)
-            acc[i] = add ? load(out + (size_t)i * ldo + j) : splat(0);
-        for (int p = 0; p < k; p++) {
-            vf x = load(b + (size_t)p * ldb + j);
-#pragma GCC unroll 16
-            for (int i = 0; i < mr; i++)
-                acc[i] += x * a[(size_t)i * lda + (size_t)p];
-        }
-#pragma GCC unroll 16
-        for (int i = 0; i < mr; i++)
-            store(out + (size_t)i * ldo + j, acc[i]);
-    }
-    for (; j < ncols; j++)
-        for (int i = 0; i < mr; i++) {
-            float total = add ? out[(size_t)i * ldo + j] : 0;
-            for (int p = 0; p < k; p++)
-                total += a[(size_t)i * lda + (size_t)p] * b[(size_t)p * ldb + j];
-            out[(size_t)i * ldo + j] = total;
-        }
-}
-
-static void update(int m, int k, const float *a, size_t lda, const float *b, size_t ldb, int ncols,
-                   float *out, size_t ldo, bool add) {
-    int i = 0;
-    for (; i + MR <= m; i += MR)
-        rank_k_update(MR, k, a + (size_t)i * lda, lda, b, ldb, ncols, out + (size_t)i * ldo, ldo, add);
-    for (; i < m; i++)
-        rank_k_update(1, k, a + (size_t)i * lda, lda, b, ldb, ncols, out + (size_t)i * ldo, ldo, add);
-}
-
-static void SUFFIX(attention)(const struct wi_attn *a, int q0, int q1, float *scratch) {
-    int d = a->d_head, m = q1 - q0;
-    float *scores = scratch;                   /* [m, KEYS] */
-    float *sums = scores + WI_ATTN_QUERIES * KEYS; /* [m, d]: unnormalised output */
-    float max[WI_ATTN_QUERIES], total[WI_ATTN_QUERIES];
-    for (int i = 0; i < m; i++) {
-        max[i] = -INFINITY;
-        total[i] = 0;
-    }
-    /* Invariant: sums[i] = sum of exp(s_j - max[i]) v_j over the keys so far, total[i] the weights'. */
-    for (int key = 0; key < a->n_kv; key += KEYS) {
-        int n = a->n_kv - key < KEYS ? a->n_kv - key : KEYS;
-        update(m, d, a->q + (size_t)q0 * a->ldq, a->ldq, a->kt + key, a->ldkt, n, scores, KEYS, false);
-        for (int i = 0; i < m; i++) {
-            float *s = scores + i * KEYS;
-            for (int j = 0; j < n; j++)
-                s[j] *= a->scale;
-            float block_max = row_max(s, n);
-            float new_max = block_max > max[i] ? block_max : max[i];
-            float keep = key == 0 ? 0 : expf(max[i] - new_max);
-            max[i] = new_max;
-            total[i] = total[i] * keep + exp_row(s, n, new_max);
-            if (key > 0 && keep != 1)
-                for (int c = 0; c < d; c++)
-                    sums[i * d + c] *= keep;
-        }
-        update(m, n, scores, KEYS, a->v + (size_t)key * a->ldv, a->ldv, d, sums, (size_t)d, key > 0);
-    }
-    for (int i = 0; i < m; i++)
-        for (int c = 0; c < d; c++)
-            a->out[(size_t)(q0 + i) * a->ldo + c] = sums[i * d + c] / total[i];
-}
+#include "cpu/attn_tmpl.c"
 
 static void SUFFIX(attend_rows)(const struct wi_attn_rows *a, float *scratch) {
     int d = a->d_head;

@@ -7,5 +7,8 @@
 #define SUFFIX(name) name##_avx512bf16
 #define LOAD_F16(p) ((vf)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)(p))))
 #define BF16_PRODUCTS
+#define SUM_LANES(x) _mm512_reduce_add_ps((__m512)(x))
+#define MAX_LANES(x) _mm512_reduce_max_ps((__m512)(x))
+#define SCALE2(p, n) ((vf)_mm512_scalef_ps((__m512)(p), (__m512)(n)))
 
 #include "cpu/kern_tmpl.c"

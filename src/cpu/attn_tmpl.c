@@ -1,0 +1,97 @@
+/* Attention without a stored score matrix, one part of kern_tmpl.c.  Keys come in blocks; for every query
+ * row are kept: the largest score so far, the sum of exp(score - largest), and the same sum weighted with
+ * the values.  A larger score in a later block scales the sums down. */
+
+enum { KEYS = 64, MAX_PAIRS = WI_HEAD_MAX / 2 };
+
+struct attn_scratch {
+    uint32_t k[WI_HEAD_MAX * KEYS];            /* [d, KEYS] or pairs [d / 2, KEYS] */
+    uint32_t v[MAX_PAIRS * KEYS];              /* pairs [KEYS / 2, d] */
+    uint32_t q[WI_ATTN_QUERIES * MAX_PAIRS];   /* pairs [n_q, d / 2] */
+    uint32_t weights[MR * KEYS / 2];           /* pairs [MR, KEYS / 2] */
+    float scores[MR * KEYS];                   /* [MR, KEYS], then the weights */
+    float sums[WI_ATTN_QUERIES * WI_HEAD_MAX]; /* [n_q, d]: unnormalised output */
+    float total[WI_ATTN_QUERIES][VLEN];        /* per lane: the reduction waits for the end */
+    float max[WI_ATTN_QUERIES];
+};
+_Static_assert(sizeof(struct attn_scratch) <= WI_ATTN_SCRATCH * sizeof(float), "attention scratch");
+
+/* Scores [n] of one row to weights exp(scale s - max); entries up to a whole vector become 0.  Returns the
+ * factor for the sums so far, whose maximum was *max. */
+INLINE float block_weights(float *s, int n, float scale, float *max, float *total) {
+    int cols = (n + VLEN - 1) / VLEN * VLEN;
+    for (int j = n; j < cols; j++)
+        s[j] = -INFINITY;
+    vf m = load(s);
+    for (int j = VLEN; j < cols; j += VLEN) {
+        vf x = load(s + j);
+        m = blend(x > m, x, m);
+    }
+    float block_max = max_lanes(m) * scale, keep = 1;
+    if (block_max > *max) {
+        keep = exp_v(splat(*max - block_max))[0];
+        *max = block_max;
+    }
+    vf sum = splat(0);
+    for (int j = 0; j < cols; j += VLEN) {
+        vf e = exp_v(load(s + j) * scale - *max);
+        store(s + j, e);
+        sum += e;
+    }
+    store(total, load(total) * keep + sum);
+    return keep;
+}
+
+/* K of a block, so that ragged ends can be read as vectors and rows do not lie pages apart. */
+static const uint32_t *copy_keys(const struct wi_attn *a, int key, int n, uint32_t *k) {
+    for (int c = 0; c < a->d_head; c++) {
+        memcpy(k + c * KEYS, a->kt + (size_t)c * a->ldkt + key, (size_t)n * sizeof *k);
+        memset(k + c * KEYS + n, 0, (size_t)(KEYS - n) * sizeof *k);
+    }
+    return k;
+}
+
+static void rows_f32(const struct wi_attn *a, int q0, int m, struct attn_scratch *s) {
+    int d = a->d_head;
+    for (int key = 0; key < a->n_kv; key += KEYS) {
+        int n = a->n_kv - key < KEYS ? a->n_kv - key : KEYS;
+        const uint32_t *k = (const uint32_t *)(const void *)(a->kt + key);
+        const uint32_t *v = (const uint32_t *)(const void *)(a->v + (size_t)key * a->ldv);
+        size_t ldk = a->ldkt;
+        if (m >= MR || n < KEYS) {
+            k = copy_keys(a, key, n, s->k);
+            ldk = KEYS;
+        }
+        for (int i = 0; i < m; i += MR) {
+            int mr = m - i < MR ? m - i : MR;
+            const float *q = a->q + (size_t)(q0 + i) * a->ldq;
+            float *sums = s->sums + i * d;
+            product_f32(mr, (n + VLEN - 1) / VLEN * VLEN, d, (const uint32_t *)(const void *)q, a->ldq, k,
+                        ldk, s->scores, KEYS, false);
+            for (int r = 0; r < mr; r++) {
+                float keep = block_weights(s->scores + r * KEYS, n, a->scale, &s->max[i + r],
+                                           s->total[i + r]);
+                for (int c = 0; keep != 1 && c < d; c++)
+                    sums[r * d + c] *= keep;
+            }
+            product_f32(mr, d, n, (const uint32_t *)(const void *)s->scores, KEYS, v, a->ldv, sums,
+                        (size_t)d, true);
+        }
+    }
+}
+
+static void SUFFIX(attention)(const struct wi_attn *a, int q0, int q1, float *scratch) {
+    struct attn_scratch *s = (struct attn_scratch *)(void *)scratch;
+    int d = a->d_head, m = q1 - q0;
+    for (int i = 0; i < m; i++) {
+        s->max[i] = -INFINITY;
+        store(s->total[i], splat(0));
+    }
+    memset(s->sums, 0, (size_t)(m * d) * sizeof *s->sums);
+    rows_f32(a, q0, m, s);
+    for (int i = 0; i < m; i++) {
+        float total = sum_lanes(load(s->total[i]));
+        for (int c = 0; c < d; c++)
+            a->out[(size_t)(q0 + i) * a->ldo + c] = s->sums[i * d + c] / total;
+    }
+}
