@@ -16,12 +16,14 @@ struct attn_scratch {
 };
 _Static_assert(sizeof(struct attn_scratch) <= WI_ATTN_SCRATCH * sizeof(float), "attention scratch");
 
-/* Scores [n] of one row to weights exp(scale s - max); entries up to a whole vector become 0.  Returns the
+/* Scores [n] of one row to weights exp(scale s - max); entries beyond become 0.  Returns the
  * factor for the sums so far, whose maximum was *max. */
 INLINE float block_weights(float *s, int n, float scale, float *max, float *total) {
     int cols = (n + VLEN - 1) / VLEN * VLEN;
     for (int j = n; j < cols; j++)
         s[j] = -INFINITY;
+    for (int j = cols; j < KEYS; j++)
+        s[j] = 0;
     vf m = load(s);
     for (int j = VLEN; j < cols; j += VLEN) {
         vf x = load(s + j);
@@ -80,6 +82,67 @@ static void rows_f32(const struct wi_attn *a, int q0, int m, struct attn_scratch
     }
 }
 
+#ifdef BF16_PRODUCTS
+/* units[i] = bf16 of (low[i], high[i]) for `mask`ed lanes of rows in memory; a NULL row is 0.  The
+ * instruction takes denormals for 0, which differs by less than 2^-126. */
+INLINE void store_pairs(uint32_t *units, const float *low, const float *high, __mmask16 mask) {
+    static const uint16_t interleave[32] = {0,  16, 1,  17, 2,  18, 3,  19, 4,  20, 5,
+                                            21, 6,  22, 7,  23, 8,  24, 9,  25, 10, 26,
+                                            11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+    __m512 l = low ? _mm512_maskz_loadu_ps(mask, low) : _mm512_setzero_ps();
+    __m512 h = high ? _mm512_maskz_loadu_ps(mask, high) : _mm512_setzero_ps();
+    __m512i both = (__m512i)_mm512_cvtne2ps_pbh(h, l);
+    _mm512_storeu_si512(units, _mm512_permutexvar_epi16(_mm512_loadu_si512(interleave), both));
+}
+
+/* Blocks of K and V as pairs along d and along the keys; missing keys are 0. */
+static void pack_block(const struct wi_attn *a, int key, int n, struct attn_scratch *s) {
+    int d = a->d_head;
+    for (int c = 0; c < d / 2; c++) {
+        const float *row = a->kt + (size_t)(2 * c) * a->ldkt + key;
+        for (int j = 0; j < KEYS; j += VLEN) {
+            int left = n - j < 0 ? 0 : n - j < VLEN ? n - j : VLEN;
+            store_pairs(s->k + c * KEYS + j, row + j, row + a->ldkt + j, (__mmask16)((1u << left) - 1));
+        }
+    }
+    for (int j = 0; j < KEYS; j += 2) {
+        const float *row = a->v + (size_t)(key + j) * a->ldv;
+        for (int c = 0; c < d; c += VLEN)
+            store_pairs(s->v + j / 2 * d + c, j < n ? row + c : NULL,
+                        j + 1 < n ? row + a->ldv + c : NULL, 0xffff);
+    }
+}
+
+/* Products of bf16 pairs; d_head is a multiple of NR.  The total adds up the weights as they are before
+ * rounding: the rounding errors of many weights are as often up as down. */
+static void rows_bf16(const struct wi_attn *a, int q0, int m, struct attn_scratch *s) {
+    int d = a->d_head;
+    for (int i = 0; i < m; i++)
+        SUFFIX(to_bf16)(a->q + (size_t)(q0 + i) * a->ldq, (uint16_t *)(void *)(s->q + i * d / 2), d);
+    for (int key = 0; key < a->n_kv; key += KEYS) {
+        int n = a->n_kv - key < KEYS ? a->n_kv - key : KEYS;
+        pack_block(a, key, n, s);
+        for (int i = 0; i < m; i += MR) {
+            int mr = m - i < MR ? m - i : MR;
+            float *sums = s->sums + i * d;
+            product_pairs(mr, KEYS, d / 2, s->q + i * d / 2, (size_t)d / 2, s->k, KEYS, s->scores, KEYS,
+                          false);
+            for (int r = 0; r < mr; r++) {
+                float *row = s->scores + r * KEYS;
+                float keep = block_weights(row, n, a->scale, &s->max[i + r], s->total[i + r]);
+                for (int c = 0; keep != 1 && c < d; c += VLEN)
+                    store(sums + r * d + c, load(sums + r * d + c) * keep);
+                for (int j = 0; j < KEYS; j += 2 * VLEN)
+                    _mm512_storeu_si512(s->weights + r * KEYS / 2 + j / 2,
+                                        (__m512i)_mm512_cvtne2ps_pbh((__m512)load(row + j + VLEN),
+                                                                     (__m512)load(row + j)));
+            }
+            product_pairs(mr, d, KEYS / 2, s->weights, KEYS / 2, s->v, (size_t)d, sums, (size_t)d, true);
+        }
+    }
+}
+#endif
+
 static void SUFFIX(attention)(const struct wi_attn *a, int q0, int q1, float *scratch) {
     struct attn_scratch *s = (struct attn_scratch *)(void *)scratch;
     int d = a->d_head, m = q1 - q0;
@@ -88,7 +151,13 @@ static void SUFFIX(attention)(const struct wi_attn *a, int q0, int q1, float *sc
         store(s->total[i], splat(0));
     }
     memset(s->sums, 0, (size_t)(m * d) * sizeof *s->sums);
-    rows_f32(a, q0, m, s);
+#ifdef BF16_PRODUCTS
+    /* Packing pays off when several queries share it. */
+    if (a->n_q >= MR && d % NR == 0)
+        rows_bf16(a, q0, m, s);
+    else
+#endif
+        rows_f32(a, q0, m, s);
     for (int i = 0; i < m; i++) {
         float total = sum_lanes(load(s->total[i]));
         for (int c = 0; c < d; c++)
