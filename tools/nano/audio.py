@@ -70,11 +70,16 @@ def write_wav(path, samples):
         w.writeframes(np.clip(np.rint(samples * 32767), -32768, 32767).astype("<i2").tobytes())
 
 
-def trim(samples, floor_db=35):
-    """Cut what lies more than `floor_db` below the loudest 10 ms off both ends."""
+def speech_span(samples, floor_db=35):
+    """(begin, end) in samples of what is not more than `floor_db` below the loudest 10 ms."""
     n = len(samples) // HOP
     if n < 3:
-        return samples
+        return 0, len(samples)
     energy = (samples[:n * HOP].reshape(n, HOP) ** 2).mean(1)
     loud = np.nonzero(energy > energy.max() * 10 ** (-floor_db / 10))[0]
-    return samples[max(0, loud[0] - 1) * HOP:(loud[-1] + 2) * HOP]
+    return max(0, loud[0] - 1) * HOP, min(len(samples), (loud[-1] + 2) * HOP)
+
+
+def trim(samples):
+    begin, end = speech_span(samples)
+    return samples[begin:end]

@@ -4,7 +4,9 @@
 MODEL.pt is what export.py --openai wrote; FOLDER holds WAV files and expected.tsv (file, text; digit_strings.py
 or synthesise.py writes both).  Every file goes through whisper.load_model().transcribe() with its default
 thresholds and temperatures.  Without FOLDER, 64 windows of silence, noise and music are transcribed, and
-every one with text is an error.  Prints each wrong line and the word error rate."""
+every one with text is an error.  Prints each wrong line, the word error rate and, with --timestamps where
+times.tsv exists, how far the first and the last timestamp token are off (transcribe() itself lets a lone
+segment begin at 0)."""
 import argparse
 import pathlib
 
@@ -15,6 +17,7 @@ import whisper
 import audio
 
 NON_SPEECH_SEED = 17
+TIMESTAMP_0 = 50363
 
 
 def distance(wanted, got):
@@ -54,6 +57,15 @@ def non_speech(rng, i):
     return kind, x / max(1e-9, np.abs(x).max()) * 10 ** rng.uniform(-3, -0.3)
 
 
+def true_times(folder):
+    """{file: (begin, end) seconds}, empty where the folder has no times.tsv."""
+    path = folder / "times.tsv" if folder else None
+    if not path or not path.exists():
+        return {}
+    rows = (line.split("\t") for line in path.read_text().splitlines())
+    return {name: (float(begin), float(end)) for name, begin, end in rows}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model")
@@ -72,6 +84,7 @@ def main():
     else:
         rng = np.random.default_rng(NON_SPEECH_SEED)
         items = [(name, x, []) for name, x in (non_speech(rng, i) for i in range(64))]
+    times, off = true_times(args.folder), []
     words = edits = wrong = fallbacks = 0
     lowest = 0.0
     for name, samples, wanted in items:
@@ -79,6 +92,11 @@ def main():
         got = result["text"].split()
         fallbacks += any(s["temperature"] > 0 for s in result["segments"])
         lowest = min([lowest] + [s["avg_logprob"] for s in result["segments"]])
+        if name in times and result["segments"]:
+            stamps = [0.02 * (t - TIMESTAMP_0) for s in result["segments"] for t in s["tokens"]
+                      if t >= TIMESTAMP_0]
+            if stamps:
+                off.append([abs(stamps[0] - times[name][0]), abs(stamps[-1] - times[name][1])])
         e = distance(wanted, got)
         if e:
             print(f"{name}: {e}: {' '.join(wanted)} | {' '.join(got)}")
@@ -86,6 +104,9 @@ def main():
     rate = f", word error rate {100 * edits / words:.2f} %" if words else ""
     print(f"{wrong} of {len(items)} files wrong, {edits} edits of {words} words{rate}; {fallbacks} with "
           f"temperature above 0; lowest average log probability {lowest:.2f}")
+    if args.timestamps and off:
+        begin, end = 1000 * np.median(off, axis=0)
+        print(f"times, median error: begin {begin:.0f} ms, end {end:.0f} ms")
 
 
 if __name__ == "__main__":

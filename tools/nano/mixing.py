@@ -12,7 +12,7 @@ SHARES = {"recording": 0.60, "espeak": 0.24, "flite": 0.11, "asterisk": 0.05}
 ONE_VOICE = 0.7
 NON_SPEECH = 0.14  # of all windows: silence, noise, music
 FILLED = 0.7  # of the windows that end early: 0.0 behind the end; silence in the others
-TUNES, TUNE_SECONDS = 150, 8
+TUNES, TUNE_SECONDS = 100, 6
 BAND_4KHZ = 59  # first mel band above 4 kHz of 80: the recordings are sampled at 8 kHz
 
 

@@ -5,7 +5,7 @@
 Two processes with one thread each average their gradients.  Muon on the matrices of blocks and conv stem,
 AdamW on the rest; learning rate flat, then cosine; windows grow from 3.5 to 30 s (see STAGES).  An
 exponential average of the weights is what OUT.pt holds, rewritten every two minutes.  --start goes on from
-given weights: the last stage only, from a third of the learning rate."""
+given weights: long windows, timestamps at full weight, from a third of the learning rate."""
 import argparse
 import math
 import os
@@ -30,6 +30,7 @@ STAGES = [
     (0.78, [(0.1, 176, 3, 12), (0.15, 336, 6, 8), (0.50, 560, 12, 5), (0.25, 1500, 12, 2)]),
     (1.01, [(0.05, 176, 3, 12), (0.05, 336, 6, 8), (0.30, 560, 12, 5), (0.60, 1500, 12, 2)]),
 ]
+REFINE = [(0.10, 336, 6, 8), (0.40, 560, 12, 5), (0.50, 1500, 12, 2)]  # with --start
 PROCESSES = 2
 
 
@@ -76,15 +77,15 @@ def tokens_of(digits, spans, offset, timestamps):
     return ids[:-1], ids[1:], [0] + list(range(n)) + [n - 1, -1]
 
 
-def make_batch(mixer, positions, most, batch):
+def make_batch(mixer, positions, most, batch, refine):
     rng = mixer.rng
     mels, rows, offsets = [], [], []
     for _ in range(batch):
         n = rng.integers(1, most + 1)
         mel, digits, spans = mixer.window(2 * positions, n)
         mels.append(mel)
-        offsets.append(int(rng.integers(0, 1500 - positions)) if positions < 1500 and rng.random() < 0.6
-                       else 0)
+        moved = positions < 1500 and not refine and rng.random() < 0.6
+        offsets.append(int(rng.integers(0, 1500 - positions)) if moved else 0)
         rows.append((digits, spans, rng.random() < 0.5 and offsets[-1] == 0))
     length = max(len(d) for d, _, _ in rows) + 3
     x = torch.full((batch, length), M.EOT)
@@ -118,15 +119,15 @@ def guided(weights, guide):
     return -(mass[has] + 1e-6).log().mean() if has.any() else mass.sum() * 0
 
 
-def loss_of(net, batch, share):
+def loss_of(net, batch, share, refine):
     mel, offsets, x, y, frame_digit, frame_ordinal, now, before = batch
     features = net.encoder(mel, offsets)
     logits, attention = net.decoder(x, features, weights=True)
     each = F.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none").view_as(y)
     is_time = (y >= M.TS0).float()
-    weight = (y >= 0).float() * (1 - is_time + is_time * (0.1 if share < 0.5 else 0.5))
+    weight = (y >= 0).float() * (1 - is_time + is_time * (1.0 if refine else 0.1 if share < 0.5 else 0.5))
     text = (each * weight).sum() / weight.sum()
-    aux = 1.0 if share < 0.5 else 0.3
+    aux = 1.0 if share < 0.5 and not refine else 0.3
     frames = F.cross_entropy(net.frame_digit(features).flatten(0, 1), frame_digit.flatten())
     ordinal = F.cross_entropy(net.frame_ordinal(features).flatten(0, 1), frame_ordinal.flatten())
     guide = guided(attention[-1], now) + guided(attention[0], before)
@@ -160,11 +161,12 @@ def worker(rank, args):
     start = saved = time.time()
     seen, step, share, sums = 0, 0, 0.0, np.zeros(3)
     while share < 1:
-        stage = STAGES[-1][1] if args.start else next(s for until, s in STAGES if share < until)
+        stage = REFINE if args.start else next(s for until, s in STAGES if share < until)
         # all processes draw the same kind of window, so that none waits for another
         pick = np.random.default_rng((args.seed, step)).choice(len(stage), p=[s[0] for s in stage])
         _, positions, most, batch = stage[pick]
-        loss, text, frames = loss_of(net, make_batch(mixer, positions, most, batch), 1 if args.start else share)
+        minibatch = make_batch(mixer, positions, most, batch, args.start)
+        loss, text, frames = loss_of(net, minibatch, share, args.start)
         net.zero_grad()
         loss.backward()
         flat = torch.cat([p.grad.flatten() for p in params] +
