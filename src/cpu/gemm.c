@@ -10,18 +10,19 @@ enum {
     MATVEC_COLS = 256, /* columns of one item of a matvec */
 };
 
+/* Rows of A a cache line more than k apart: k is mostly a power of two, and then the rows that are read
+ * together would all compete for one set of the cache. */
+static size_t a16_stride(int k) { return ((size_t)k + 31) / 32 * 32 + 32; }
+
 int wi_gemm_work_init(struct wi_gemm_work *work, const struct wi_kern *kern, int n_threads, int max_m,
                       int max_k, struct wisp_error *err) {
     /* A packed panel [k, NR], or the row that a matvec dequantises. */
     size_t k = ((size_t)max_k + 1) & ~(size_t)1;
     work->stride = k * NR_MAX;
-    /* Rows a cache line more than k apart: k is mostly a power of two, and then the rows that are read
-     * together would all compete for one set of the cache. */
-    work->a16_stride = (k + 31) / 32 * 32 + 32;
     work->a16 = NULL;
     work->scratch = wi_malloc64((size_t)n_threads * work->stride, sizeof *work->scratch);
     if (work->scratch && kern->level == WI_AVX512BF16)
-        work->a16 = wi_malloc64((size_t)max_m * work->a16_stride, sizeof *work->a16);
+        work->a16 = wi_malloc64((size_t)max_m * a16_stride(max_k), sizeof *work->a16);
     if (!work->scratch || (kern->level == WI_AVX512BF16 && !work->a16)) {
         wi_gemm_work_fini(work);
         return wi_err_nomem(err, "GEMM scratch memory");
@@ -79,7 +80,7 @@ void wi_gemm_run(const struct wi_kern *kern, struct wi_pool *pool, struct wi_gem
     }
     if (work->a16) {
         filled.a16 = work->a16;
-        filled.lda16 = work->a16_stride;
+        filled.lda16 = a16_stride(g->k); /* not max_k: pages that stay untouched take no memory */
         wi_pool_run(pool, (g->m + ROWS_PER_CONVERSION - 1) / ROWS_PER_CONVERSION, convert_rows, &job);
     }
     wi_pool_run(pool, (g->n + WI_GEMM_COLS - 1) / WI_GEMM_COLS, gemm_columns, &job);

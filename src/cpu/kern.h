@@ -96,8 +96,7 @@ void wi_kern_select(struct wi_kern *out, enum wi_level level);
 struct wi_gemm_work {
     float *scratch; /* [n_threads, stride] */
     size_t stride;
-    uint16_t *a16; /* [max_m, a16_stride] at bf16 levels: A converted once for all columns */
-    size_t a16_stride;
+    uint16_t *a16; /* [max_m, max_k and padding] at bf16 levels: A converted once for all columns */
 };
 int wi_gemm_work_init(struct wi_gemm_work *work, const struct wi_kern *kern, int n_threads, int max_m,
                       int max_k, struct wisp_error *err);
