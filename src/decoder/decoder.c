@@ -27,8 +27,7 @@ struct wi_dec {
 /* The tokens of one call: rows of x. */
 struct batch {
     int n;
-    bool prompt;   /* tokens of one sequence at positions 0..n-1; else one token of n sequences */
-    int first_row; /* their rows in the cache follow each other from here */
+    bool prompt; /* tokens of one sequence at positions 0..n-1; else one token of n sequences */
 };
 
 static int max_int(int a, int b) { return a > b ? a : b; }
@@ -208,13 +207,16 @@ static void cross_attention_head(void *arg, int item, int thread) {
 static void block(struct wi_dec *dec, int layer, const struct batch *b) {
     const struct wi_block_weights *w = &dec->model->w.dec[layer];
     int d = dec->n_state, n = b->n;
-    size_t new_rows = (size_t)b->first_row * (size_t)d;
+    float *key = dec->hidden, *value = key + (size_t)n * d;
     struct attention_job job = {dec, b, layer};
 
     layernorm(dec, &w->attn_ln, n, dec->x, dec->y);
     linear(dec, &w->attn.q, n, d, d, dec->y, WI_LINEAR, NULL, dec->q);
-    linear(dec, &w->attn.k, n, d, d, dec->y, WI_LINEAR, NULL, dec->cache.k[layer] + new_rows);
-    linear(dec, &w->attn.v, n, d, d, dec->y, WI_LINEAR, NULL, dec->cache.v[layer] + new_rows);
+    linear(dec, &w->attn.k, n, d, d, dec->y, WI_LINEAR, NULL, key);
+    linear(dec, &w->attn.v, n, d, d, dec->y, WI_LINEAR, NULL, value);
+    for (int i = 0; i < n; i++)
+        wi_kvcache_store(&dec->cache, layer, b->prompt ? 0 : i, b->prompt ? i : dec->cache.length - 1,
+                         key + (size_t)i * d, value + (size_t)i * d);
     wi_pool_run(dec->pool, n * dec->n_head, self_attention_head, &job);
     linear(dec, &w->attn.out, n, d, d, dec->y, WI_LINEAR, dec->x, dec->x);
 
@@ -272,7 +274,7 @@ int wi_dec_prompt(struct wi_dec *dec, const int *tokens, int n, const int *rows,
     if (rc != WISP_OK)
         return rc;
     wi_kvcache_restart(&dec->cache, n);
-    struct batch b = {.n = n, .prompt = true, .first_row = 0};
+    struct batch b = {.n = n, .prompt = true};
     rc = run_blocks(dec, tokens, &b, err);
     if (rc != WISP_OK)
         return rc;
@@ -299,7 +301,7 @@ int wi_dec_step(struct wi_dec *dec, const int *tokens, const int *parents, int n
     int rc = check_tokens(dec, tokens, n_seqs, err);
     struct batch b = {.n = n_seqs, .prompt = false};
     if (rc == WISP_OK)
-        rc = wi_kvcache_branch(&dec->cache, parents, n_seqs, &b.first_row, err);
+        rc = wi_kvcache_branch(&dec->cache, parents, n_seqs, err);
     if (rc == WISP_OK)
         rc = run_blocks(dec, tokens, &b, err);
     if (rc != WISP_OK)

@@ -21,7 +21,10 @@ static int reserve(struct wi_kvcache *c, int max_seqs, struct wisp_error *err) {
     int *next = wi_realloc(c->next_rows, rows, sizeof *next);
     if (next)
         c->next_rows = next;
-    if (!table || !next)
+    bool *in_use = wi_realloc(c->in_use, rows, sizeof *in_use);
+    if (in_use)
+        c->in_use = in_use;
+    if (!table || !next || !in_use)
         return wi_err_nomem(err, "the decoder's key/value cache");
     c->max_seqs = max_seqs;
     return WISP_OK;
@@ -50,6 +53,7 @@ void wi_kvcache_fini(struct wi_kvcache *c) {
     wi_free(c->v);
     wi_free(c->rows);
     wi_free(c->next_rows);
+    wi_free(c->in_use);
     memset(c, 0, sizeof *c);
 }
 
@@ -60,24 +64,42 @@ void wi_kvcache_restart(struct wi_kvcache *c, int n) {
         c->rows[i] = i;
 }
 
-int wi_kvcache_branch(struct wi_kvcache *c, const int *parents, int n, int *first,
-                      struct wisp_error *err) {
+/* Row numbers for the n new tokens: the lowest that no sequence's history needs. */
+static void assign_rows(struct wi_kvcache *c, int n) {
+    int row = 0;
+    memset(c->in_use, 0, (size_t)c->n_rows * sizeof *c->in_use);
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < c->length; j++)
+            c->in_use[c->next_rows[(size_t)i * c->n_ctx + j]] = true;
+    for (int i = 0; i < n; i++) {
+        while (row < c->n_rows && c->in_use[row])
+            row++;
+        c->next_rows[(size_t)i * c->n_ctx + c->length] = row++;
+    }
+    c->n_rows = row > c->n_rows ? row : c->n_rows;
+}
+
+int wi_kvcache_branch(struct wi_kvcache *c, const int *parents, int n, struct wisp_error *err) {
     if (n > c->max_seqs) {
         int rc = reserve(c, n, err);
         if (rc != WISP_OK)
             return rc;
     }
-    for (int i = 0; i < n; i++) {
-        int *row = c->next_rows + (size_t)i * (size_t)c->n_ctx;
-        memcpy(row, c->rows + (size_t)parents[i] * (size_t)c->n_ctx, (size_t)c->length * sizeof *row);
-        row[c->length] = c->n_rows + i;
-    }
+    for (int i = 0; i < n; i++)
+        memcpy(c->next_rows + (size_t)i * c->n_ctx, c->rows + (size_t)parents[i] * c->n_ctx,
+               (size_t)c->length * sizeof *c->rows);
+    assign_rows(c, n);
     int *swap = c->rows;
     c->rows = c->next_rows;
     c->next_rows = swap;
-    *first = c->n_rows;
-    c->n_rows += n;
     c->n_seqs = n;
     c->length++;
     return WISP_OK;
+}
+
+void wi_kvcache_store(struct wi_kvcache *c, int layer, int seq, int position, const float *key,
+                      const float *value) {
+    size_t row = (size_t)c->rows[(size_t)seq * c->n_ctx + position], n = (size_t)c->n_state;
+    memcpy(c->k[layer] + row * n, key, n * sizeof *key);
+    memcpy(c->v[layer] + row * n, value, n * sizeof *value);
 }
