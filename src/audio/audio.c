@@ -1,24 +1,29 @@
 #include "audio/audio.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <soxr.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "audio/source.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/strbuf.h"
 
-enum { CHUNK = 4096 /* frames read at a time */ };
+enum {
+    CHUNK = 4096,        /* frames read at a time */
+    MAX_CHANNELS = 1024, /* as libsndfile */
+    MIN_RATE = 100,      /* Hz */
+    MAX_RATE = 10000000,
+};
+
+/* Samples lie in [-1, 1]; somewhat louder ones occur in float files.  What is beyond this is no
+ * audio. */
+static const float MAX_SAMPLE = 1e6f;
 
 struct wi_audio {
     struct wi_source *source;
-    char *name;
+    char *name;    /* for messages */
     float *frames; /* [CHUNK, channels] */
     float *mono;   /* [CHUNK]: not yet resampled samples are [at, n_mono) */
     size_t at, n_mono;
@@ -29,97 +34,52 @@ struct wi_audio {
 
 /* ---------------------------------------------------------------- opening */
 
-/* Copy a pipe to an unnamed temporary file, because containers need seeking; *out is its descriptor. */
-static int spool(int in, const char *name, int *out, struct wisp_error *err) {
-    const char *folder = getenv("TMPDIR");
-    char path[512], buf[65536];
-    snprintf(path, sizeof path, "%s/wisp-XXXXXX", folder && *folder ? folder : "/tmp");
-    *out = mkstemp(path);
-    if (*out < 0)
-        return wi_err_errno(err, WISP_E_IO, errno, "cannot make a temporary file for %s ('%s')", name, path);
-    fcntl(*out, F_SETFD, FD_CLOEXEC);
-    unlink(path);
-    for (;;) {
-        ssize_t n = read(in, buf, sizeof buf);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return wi_err_errno(err, WISP_E_IO, errno, "cannot read %s", name);
-        if (n == 0)
-            break;
-        for (ssize_t at = 0; at < n;) {
-            ssize_t written = write(*out, buf + at, (size_t)(n - at));
-            if (written < 0 && errno != EINTR)
-                return wi_err_errno(err, WISP_E_IO, errno, "cannot keep %s in the temporary file '%s'", name,
-                                    path);
-            at += written > 0 ? written : 0;
-        }
-    }
-    return lseek(*out, 0, SEEK_SET) == 0
-               ? WISP_OK : wi_err_errno(err, WISP_E_IO, errno, "cannot rewind '%s'", path);
-}
-
-/* A descriptor of the input, seekable unless it holds raw samples; *spooled says that it has no path. */
-static int open_input(const char *path, bool raw, const char *name, int *fd, bool *spooled,
-                      struct wisp_error *err) {
-    struct stat st;
-    int rc = WISP_OK;
-    *spooled = false;
-    bool standard_input = strcmp(path, "-") == 0;
-    *fd = standard_input ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC);
-    if (*fd < 0)
-        return wi_err_errno(err, WISP_E_IO, errno, "cannot open '%s'", name);
-    if (fstat(*fd, &st) != 0)
-        rc = wi_err_errno(err, WISP_E_IO, errno, "cannot examine '%s'", name);
-    else if (S_ISDIR(st.st_mode))
-        rc = wi_err_set(err, WISP_E_IO, "cannot read '%s': it is a directory; name the files in it", name);
-    else if (S_ISREG(st.st_mode) && st.st_size == 0)
-        rc = wi_err_set(err, WISP_E_FORMAT, "'%s' is empty (0 bytes); give a file with audio in it", name);
-    if (rc == WISP_OK && !raw && (standard_input || !S_ISREG(st.st_mode))) {
-        int file;
-        *spooled = true;
-        rc = spool(*fd, name, &file, err);
-        close(*fd);
-        *fd = file;
-        if (rc == WISP_OK && fstat(*fd, &st) == 0 && st.st_size == 0)
-            rc = wi_err_set(err, WISP_E_FORMAT, "%s is empty (0 bytes); pipe audio into it", name);
-    }
-    if (rc != WISP_OK && *fd >= 0)
-        close(*fd);
+static int open_source(struct wi_audio *a, const char *path, const struct wisp_audio_params *params,
+                       struct wisp_error *err) {
+    bool raw = params && params->raw;
+    struct wi_input in;
+    int rc = wi_input_open(&in, path, a->name, raw, err);
+    if (rc != WISP_OK)
+        return rc;
+    if (raw)
+        rc = wi_source_open_raw(&a->source, &in, params, err);
+    else
+        rc = wi_source_open_sndfile(&a->source, &in, err);
+    if (rc == WISP_E_UNSUPPORTED && !raw)
+        rc = wi_source_open_ffmpeg(&a->source, &in, err);
+    if (rc != WISP_OK)
+        close(in.fd);
     return rc;
 }
 
-static int open_source(struct wi_audio *a, const char *path, const struct wisp_audio_params *params,
-                       struct wisp_error *err) {
-    bool raw = params && params->raw, spooled;
-    int fd;
-    int rc = open_input(path, raw, a->name, &fd, &spooled, err);
-    if (rc != WISP_OK)
-        return rc;
-    int again = raw ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
-    struct wisp_error why = {0};
-    rc = wi_source_open_sndfile(&a->source, fd, a->name, params, &why);
-    bool unknown = rc == WISP_E_FORMAT && strstr(why.text, "libsndfile") && again >= 0;
-    if (unknown && lseek(again, 0, SEEK_SET) == 0)
-        return wi_source_open_ffmpeg(&a->source, again, spooled ? NULL : path, a->name, err);
-    if (again >= 0)
-        close(again);
-    return rc == WISP_OK ? rc : wi_err_set(err, rc, "%s", why.text);
+static int check_layout(const struct wi_audio *a, bool raw, struct wisp_error *err) {
+    int rate = a->source->rate, channels = a->source->channels;
+    if (channels >= 1 && channels <= MAX_CHANNELS && rate >= MIN_RATE && rate <= MAX_RATE)
+        return WISP_OK;
+    return wi_err_set(err, raw ? WISP_E_ARG : WISP_E_FORMAT,
+                      "%s %s %d channels at %d Hz; wisp takes 1 to %d channels at %d to %d Hz",
+                      a->name, raw ? "is said to have" : "claims to have", channels, rate,
+                      MAX_CHANNELS, MIN_RATE, MAX_RATE);
 }
 
 static int open_resampler(struct wi_audio *a, struct wisp_error *err) {
-    int rate = a->source->rate;
-    if (a->source->channels < 1 || rate < 100 || rate > 10000000)
-        return wi_err_set(err, WISP_E_FORMAT, "'%s' claims %d channels at %d Hz, which is not usable audio",
-                          a->name, a->source->channels, rate);
-    if (rate == WI_AUDIO_RATE)
+    if (a->source->rate == WI_AUDIO_RATE)
         return WISP_OK;
     soxr_error_t failed;
     soxr_quality_spec_t quality = soxr_quality_spec(SOXR_HQ, 0);
     soxr_runtime_spec_t runtime = soxr_runtime_spec(1);
-    a->soxr = soxr_create(rate, WI_AUDIO_RATE, 1, &failed, NULL, &quality, &runtime);
-    return a->soxr ? WISP_OK
-                   : wi_err_set(err, WISP_E_NOMEM, "out of memory: cannot resample '%s': %s", a->name, failed);
+    a->soxr = soxr_create(a->source->rate, WI_AUDIO_RATE, 1, &failed, NULL, &quality, &runtime);
+    return a->soxr ? WISP_OK : wi_err_nomem(err, "the resampler");
+}
+
+static char *message_name(const char *path) {
+    struct wi_strbuf name;
+    wi_strbuf_init(&name);
+    if (strcmp(path, "-") == 0)
+        wi_strbuf_puts(&name, "standard input");
+    else
+        wi_strbuf_printf(&name, "'%s'", path);
+    return wi_strbuf_take(&name);
 }
 
 int wi_audio_open(struct wi_audio **out, const char *path, const struct wisp_audio_params *params,
@@ -128,8 +88,10 @@ int wi_audio_open(struct wi_audio **out, const char *path, const struct wisp_aud
     struct wi_audio *a = wi_calloc(1, sizeof *a);
     if (!a)
         return wi_err_nomem(err, "the audio reader");
-    a->name = wi_strdup(strcmp(path, "-") == 0 ? "standard input" : path);
+    a->name = message_name(path);
     int rc = a->name ? open_source(a, path, params, err) : wi_err_nomem(err, "the audio reader");
+    if (rc == WISP_OK)
+        rc = check_layout(a, params && params->raw, err);
     if (rc == WISP_OK)
         rc = open_resampler(a, err);
     if (rc == WISP_OK) {
@@ -160,7 +122,8 @@ void wi_audio_close(struct wi_audio **out) {
 }
 
 uint64_t wi_audio_length_hint(const struct wi_audio *a) {
-    return a->source->frames * WI_AUDIO_RATE / (uint64_t)a->source->rate;
+    double length = (double)a->source->frames * WI_AUDIO_RATE / a->source->rate;
+    return length < 1e18 ? (uint64_t)length : 0;
 }
 
 /* ---------------------------------------------------------------- reading */
@@ -176,9 +139,12 @@ static int read_chunk(struct wi_audio *a, struct wisp_error *err) {
         for (size_t c = 0; c < channels; c++)
             sum += a->frames[i * channels + c];
         a->mono[i] = sum / (float)channels;
-        if (!isfinite(a->mono[i]))
-            return wi_err_set(err, WISP_E_FORMAT, "'%s' has a sample that is not a finite number at %.3f s",
-                              a->name, (double)(a->done + i) / a->source->rate);
+        if (!(fabsf(a->mono[i]) <= MAX_SAMPLE))
+            return wi_err_set(
+                err, WISP_E_FORMAT,
+                "%s has a sample of %g at %.3f s, where samples lie in [-1, 1]; it is damaged or "
+                "was written wrongly",
+                a->name, (double)a->mono[i], (double)(a->done + i) / a->source->rate);
     }
     a->done += got;
     a->at = 0;
@@ -187,7 +153,8 @@ static int read_chunk(struct wi_audio *a, struct wisp_error *err) {
     return WISP_OK;
 }
 
-/* Move samples from `mono` through the resampler, or its tail out of it when the source has ended. */
+/* Move samples from `mono` through the resampler, or its tail out of it when the source has ended.
+ */
 static int convert(struct wi_audio *a, float *out, size_t n, size_t *got, struct wisp_error *err) {
     size_t used = a->n_mono - a->at;
     if (!a->soxr) {
@@ -196,16 +163,18 @@ static int convert(struct wi_audio *a, float *out, size_t n, size_t *got, struct
         a->at += *got;
         return WISP_OK;
     }
-    soxr_error_t failed = a->ended ? soxr_process(a->soxr, NULL, 0, NULL, out, n, got)
-                                   : soxr_process(a->soxr, a->mono + a->at, used, &used, out, n, got);
+    soxr_error_t failed = a->ended
+                              ? soxr_process(a->soxr, NULL, 0, NULL, out, n, got)
+                              : soxr_process(a->soxr, a->mono + a->at, used, &used, out, n, got);
     if (failed)
-        return wi_err_set(err, WISP_E_INTERNAL, "resampling '%s' failed: %s", a->name, failed);
+        return wi_err_set(err, WISP_E_INTERNAL, "resampling %s failed: %s", a->name, failed);
     if (!a->ended)
         a->at += used;
     return WISP_OK;
 }
 
-int wi_audio_read(struct wi_audio *a, float *samples, size_t n, size_t *got, struct wisp_error *err) {
+int wi_audio_read(struct wi_audio *a, float *samples, size_t n, size_t *got,
+                  struct wisp_error *err) {
     *got = 0;
     while (*got == 0 && n > 0) {
         if (a->at == a->n_mono && !a->ended) {
@@ -219,5 +188,8 @@ int wi_audio_read(struct wi_audio *a, float *samples, size_t n, size_t *got, str
         if (a->ended)
             break;
     }
+    /* as the reference, which goes through 16-bit samples */
+    for (size_t i = 0; i < *got; i++)
+        samples[i] = fminf(fmaxf(samples[i], -1.0f), 1.0f);
     return WISP_OK;
 }

@@ -1,4 +1,4 @@
-#include <fcntl.h>
+#include <errno.h>
 #include <sndfile.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,109 +12,135 @@
 struct sndfile_source {
     struct wi_source base;
     SNDFILE *file;
-    uint64_t done; /* frames read */
-    bool whole;    /* the container states its length for certain: less is an error */
-    char *name;
+    int fd;
+    uint64_t at, bytes; /* position in the file and its size */
+    int failed;         /* errno's value of a failed read */
+    uint64_t unsized;   /* position of a size that libsndfile is to see as ffffffff; 0 = none */
+    uint64_t done;      /* frames read */
+    uint64_t promised, have; /* bytes of audio: by the header, and really; 0 = not known */
+    bool whole;              /* the stated number of frames is exact: fewer is an error */
+    const char *name;        /* borrowed */
 };
 
-static int read_frames(struct wi_source *base, float *frames, size_t n, size_t *got,
-                       struct wisp_error *err) {
+/* ---------------------------------------------------------------- libsndfile's view of the file */
+
+static sf_count_t file_length(void *user) {
+    return (sf_count_t)((struct sndfile_source *)user)->bytes;
+}
+
+static sf_count_t file_tell(void *user) {
+    return (sf_count_t)((struct sndfile_source *)user)->at;
+}
+
+static sf_count_t file_seek(sf_count_t offset, int whence, void *user) {
+    struct sndfile_source *s = user;
+    sf_count_t from = whence == SEEK_CUR   ? (sf_count_t)s->at
+                      : whence == SEEK_END ? (sf_count_t)s->bytes
+                                           : 0,
+               to;
+    if (__builtin_add_overflow(from, offset, &to) || to < 0)
+        return -1;
+    s->at = (uint64_t)to;
+    return to;
+}
+
+static sf_count_t file_read(void *bytes, sf_count_t n, void *user) {
+    struct sndfile_source *s = user;
+    sf_count_t done = 0;
+    while (done < n) {
+        ssize_t count =
+            pread(s->fd, (uint8_t *)bytes + done, (size_t)(n - done), (off_t)s->at + done);
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count < 0)
+            s->failed = errno;
+        if (count <= 0)
+            break;
+        done += count;
+    }
+    for (uint64_t i = s->unsized; s->unsized > 0 && i < s->unsized + 4; i++)
+        if (i >= s->at && i < s->at + (uint64_t)done)
+            ((uint8_t *)bytes)[i - s->at] = 0xff;
+    s->at += (uint64_t)done;
+    return done;
+}
+
+/* ---------------------------------------------------------------- the source */
+
+static int check_end(const struct sndfile_source *s, struct wisp_error *err) {
+    double second = (double)s->done / s->base.rate;
+    if (s->have < s->promised)
+        return wi_err_set(
+            err, WISP_E_FORMAT,
+            "%s breaks off after %.2f s: it has %llu of the %llu bytes that its header promises; "
+            "it was not copied or written completely",
+            s->name, second, (unsigned long long)s->have, (unsigned long long)s->promised);
+    if (s->whole && s->done < s->base.frames)
+        return wi_err_set(
+            err, WISP_E_FORMAT,
+            "%s breaks off after %.2f of %.2f s; it was not copied or written completely", s->name,
+            second, (double)s->base.frames / s->base.rate);
+    return WISP_OK;
+}
+
+static int read_sndfile(struct wi_source *base, float *frames, size_t n, size_t *got,
+                        struct wisp_error *err) {
     struct sndfile_source *s = (struct sndfile_source *)base;
     sf_count_t count = sf_readf_float(s->file, frames, (sf_count_t)n);
     *got = count > 0 ? (size_t)count : 0;
     s->done += *got;
-    double second = (double)s->done / base->rate;
-    if (sf_error(s->file) != SF_ERR_NO_ERROR)
-        return wi_err_set(err, WISP_E_FORMAT, "'%s' cannot be decoded after %.2f s (%s); the file is damaged",
-                          s->name, second, sf_strerror(s->file));
-    if (*got == 0 && s->whole && s->done < base->frames)
+    if (s->failed)
+        return wi_err_errno(err, WISP_E_IO, s->failed, "cannot read %s", s->name);
+    if (sf_error(s->file) != SF_ERR_NO_ERROR) {
+        const char *why = sf_strerror(s->file);
         return wi_err_set(err, WISP_E_FORMAT,
-                          "'%s' breaks off after %.2f of %.2f s; it was not copied or written completely",
-                          s->name, second, (double)base->frames / base->rate);
-    return WISP_OK;
+                          "%s cannot be decoded after %.2f s (libsndfile: %s); it is damaged "
+                          "or was not copied completely",
+                          s->name, (double)s->done / base->rate,
+                          strncmp(why, "Error : ", 8) == 0 ? why + 8 : why);
+    }
+    return *got == 0 ? check_end(s, err) : WISP_OK;
 }
 
 static void close_sndfile(struct wi_source *base) {
     struct sndfile_source *s = (struct sndfile_source *)base;
-    if (s->file)
-        sf_close(s->file);
-    wi_free(s->name);
+    sf_close(s->file);
+    close(s->fd);
     wi_free(s);
 }
 
-static uint32_t le32(const uint8_t *p) {
-    return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
-/* A RIFF file whose data chunk promises more than the file has.  libsndfile silently takes what is
- * there, which is right for the sizes that streaming writers leave (0, or near 2^31 or 2^32). */
-static int check_riff_length(int fd, const char *name, struct wisp_error *err) {
-    uint8_t head[12], chunk[8];
-    struct stat st;
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || pread(fd, head, 12, 0) != 12 ||
-        memcmp(head, "RIFF", 4) != 0 || memcmp(head + 8, "WAVE", 4) != 0)
-        return WISP_OK;
-    off_t at = 12;
-    while (pread(fd, chunk, 8, at) == 8) {
-        off_t size = le32(chunk + 4), have = st.st_size - at - 8;
-        if (memcmp(chunk, "data", 4) == 0) {
-            if (size <= have || size >= 0x7fffff00)
-                return WISP_OK;
-            return wi_err_set(err, WISP_E_FORMAT,
-                              "'%s' breaks off: its header promises %lld bytes of audio, the file has %lld; it "
-                              "was not copied or written completely", name, (long long)size, (long long)have);
-        }
-        at += 8 + size + (size & 1);
-    }
-    return WISP_OK;
-}
-
-static int raw_format(const struct wisp_audio_params *params, SF_INFO *info, struct wisp_error *err) {
-    const char *format = params->raw_format ? params->raw_format : "s16";
-    info->format = SF_FORMAT_RAW | SF_ENDIAN_LITTLE;
-    info->samplerate = params->raw_rate;
-    info->channels = params->raw_channels;
-    if (strcmp(format, "s16") == 0)
-        info->format |= SF_FORMAT_PCM_16;
-    else if (strcmp(format, "f32") == 0)
-        info->format |= SF_FORMAT_FLOAT;
-    else
-        return wi_err_set(err, WISP_E_ARG, "raw sample format '%s' is unknown; use s16 or f32", format);
-    return WISP_OK;
-}
-
-int wi_source_open_sndfile(struct wi_source **out, int fd, const char *name,
-                           const struct wisp_audio_params *params, struct wisp_error *err) {
+int wi_source_open_sndfile(struct wi_source **out, const struct wi_input *in,
+                           struct wisp_error *err) {
+    SF_VIRTUAL_IO io = {
+        .get_filelen = file_length, .seek = file_seek, .read = file_read, .tell = file_tell};
     SF_INFO info = {0};
-    int rc = WISP_OK;
+    struct stat st;
     *out = NULL;
     struct sndfile_source *s = wi_calloc(1, sizeof *s);
-    if (s)
-        s->name = wi_strdup(name);
-    if (!s || !s->name)
-        rc = wi_err_nomem(err, "the audio reader");
-    if (rc == WISP_OK)
-        rc = params && params->raw ? raw_format(params, &info, err) : check_riff_length(fd, name, err);
-    if (rc != WISP_OK) {
-        close(fd);
-        goto fail;
-    }
-    s->file = sf_open_fd(fd, SFM_READ, &info, 1); /* closes fd when it fails, too */
+    if (!s)
+        return wi_err_nomem(err, "the audio reader");
+    s->name = in->name;
+    if (!wi_audio_promise(in->fd, &s->promised, &s->have))
+        s->promised = s->have = 0;
+    s->fd = in->fd;
+    s->bytes = fstat(in->fd, &st) == 0 ? (uint64_t)st.st_size : 0;
+    s->unsized = wi_audio_unsized_wav(in->fd);
+    s->file = sf_open_virtual(&io, SFM_READ, &info, s);
     if (!s->file) {
-        rc = wi_err_set(err, WISP_E_FORMAT, "'%s' is no audio that libsndfile knows (%s)", name,
-                        sf_strerror(NULL));
-        goto fail;
+        int failed = s->failed;
+        wi_free(s);
+        return failed ? wi_err_errno(err, WISP_E_IO, failed, "cannot read %s", in->name)
+                      : WISP_E_UNSUPPORTED;
     }
     int container = info.format & SF_FORMAT_TYPEMASK;
-    s->base = (struct wi_source){.rate = info.samplerate, .channels = info.channels,
-                                 .frames = info.frames > 0 && info.frames < SF_COUNT_MAX
-                                               ? (uint64_t)info.frames : 0,
-                                 .read = read_frames, .close = close_sndfile};
-    s->whole = container == SF_FORMAT_FLAC || container == SF_FORMAT_AIFF || container == SF_FORMAT_WAV;
+    s->base = (struct wi_source){
+        .rate = info.samplerate,
+        .channels = info.channels,
+        .frames = info.frames > 0 && info.frames < SF_COUNT_MAX ? (uint64_t)info.frames : 0,
+        .read = read_sndfile,
+        .close = close_sndfile};
+    s->whole =
+        container == SF_FORMAT_FLAC || container == SF_FORMAT_AIFF || container == SF_FORMAT_WAV;
     *out = &s->base;
     return WISP_OK;
-fail:
-    if (s)
-        close_sndfile(&s->base);
-    return rc;
 }
