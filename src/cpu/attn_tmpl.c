@@ -1,6 +1,6 @@
-/* Attention without a stored score matrix, one part of kern_tmpl.c.  Keys come in blocks; for every query
- * row are kept: the largest score so far, the sum of exp(score - largest), and the same sum weighted with
- * the values.  A larger score in a later block scales the sums down. */
+/* Attention without a stored score matrix, one part of kern_tmpl.c.  Keys come in blocks; for every
+ * query row are kept: the largest score so far, the sum of exp(score - largest), and the same sum
+ * weighted with the values.  A larger score in a later block scales the sums down. */
 
 enum { KEYS = 64, MAX_PAIRS = WI_HEAD_MAX / 2 };
 
@@ -68,8 +68,8 @@ static void rows_f32(const struct wi_attn *a, int q0, int m, struct attn_scratch
             int mr = m - i < MR ? m - i : MR;
             const float *q = a->q + (size_t)(q0 + i) * a->ldq;
             float *sums = s->sums + i * d;
-            product_f32(mr, (n + VLEN - 1) / VLEN * VLEN, d, (const uint32_t *)(const void *)q, a->ldq, k,
-                        ldk, s->scores, KEYS, false);
+            product_f32(mr, (n + VLEN - 1) / VLEN * VLEN, d, (const uint32_t *)(const void *)q,
+                        a->ldq, k, ldk, s->scores, KEYS, false);
             for (int r = 0; r < mr; r++) {
                 float keep = block_weights(s->scores + r * KEYS, n, a->scale, &s->max[i + r],
                                            s->total[i + r]);
@@ -102,7 +102,8 @@ static void pack_block(const struct wi_attn *a, int key, int n, struct attn_scra
         const float *row = a->kt + (size_t)(2 * c) * a->ldkt + key;
         for (int j = 0; j < KEYS; j += VLEN) {
             int left = n - j < 0 ? 0 : n - j < VLEN ? n - j : VLEN;
-            store_pairs(s->k + c * KEYS + j, row + j, row + a->ldkt + j, (__mmask16)((1u << left) - 1));
+            store_pairs(s->k + c * KEYS + j, row + j, row + a->ldkt + j,
+                        (__mmask16)((1u << left) - 1));
         }
     }
     for (int j = 0; j < KEYS; j += 2) {
@@ -113,20 +114,21 @@ static void pack_block(const struct wi_attn *a, int key, int n, struct attn_scra
     }
 }
 
-/* Products of bf16 pairs; d_head is a multiple of NR.  The total adds up the weights as they are before
- * rounding: the rounding errors of many weights are as often up as down. */
+/* Products of bf16 pairs; d_head is a multiple of NR.  The total adds up the weights as they are
+ * before rounding: the rounding errors of many weights are as often up as down. */
 static void rows_bf16(const struct wi_attn *a, int q0, int m, struct attn_scratch *s) {
     int d = a->d_head;
     for (int i = 0; i < m; i++)
-        SUFFIX(to_bf16)(a->q + (size_t)(q0 + i) * a->ldq, (uint16_t *)(void *)(s->q + i * d / 2), d);
+        SUFFIX(to_bf16)
+        (a->q + (size_t)(q0 + i) * a->ldq, (uint16_t *)(void *)(s->q + i * d / 2), d);
     for (int key = 0; key < a->n_kv; key += KEYS) {
         int n = a->n_kv - key < KEYS ? a->n_kv - key : KEYS;
         pack_block(a, key, n, s);
         for (int i = 0; i < m; i += MR) {
             int mr = m - i < MR ? m - i : MR;
             float *sums = s->sums + i * d;
-            product_pairs(mr, KEYS, d / 2, s->q + i * d / 2, (size_t)d / 2, s->k, KEYS, s->scores, KEYS,
-                          false);
+            product_pairs(mr, KEYS, d / 2, s->q + i * d / 2, (size_t)d / 2, s->k, KEYS, s->scores,
+                          KEYS, false);
             for (int r = 0; r < mr; r++) {
                 float *row = s->scores + r * KEYS;
                 float keep = block_weights(row, n, a->scale, &s->max[i + r], s->total[i + r]);
@@ -137,7 +139,8 @@ static void rows_bf16(const struct wi_attn *a, int q0, int m, struct attn_scratc
                                         (__m512i)_mm512_cvtne2ps_pbh((__m512)load(row + j + VLEN),
                                                                      (__m512)load(row + j)));
             }
-            product_pairs(mr, d, KEYS / 2, s->weights, KEYS / 2, s->v, (size_t)d, sums, (size_t)d, true);
+            product_pairs(mr, d, KEYS / 2, s->weights, KEYS / 2, s->v, (size_t)d, sums, (size_t)d,
+                          true);
         }
     }
 }

@@ -13,7 +13,9 @@ static const char *const feature_names[WI_N_CPU_FEATURES] = {
     [WI_CPU_AVXVNNI] = "AVX-VNNI",
 };
 
-const char *wi_cpu_feature_name(enum wi_cpu_feature feature) { return feature_names[feature]; }
+const char *wi_cpu_feature_name(enum wi_cpu_feature feature) {
+    return feature_names[feature];
+}
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
@@ -54,5 +56,7 @@ unsigned wi_cpu_features(void) {
     return features;
 }
 #else
-unsigned wi_cpu_features(void) { return 0; }
+unsigned wi_cpu_features(void) {
+    return 0;
+}
 #endif

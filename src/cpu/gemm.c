@@ -5,17 +5,19 @@
 #include "cpu/kern.h"
 
 enum {
-    NR_MAX = 32,         /* widest register block of any level */
+    NR_MAX = 32, /* widest register block of any level */
     ROWS_PER_CONVERSION = 64,
     MATVEC_COLS = 256, /* columns of one item of a matvec */
 };
 
-/* Rows of A a cache line more than k apart: k is mostly a power of two, and then the rows that are read
- * together would all compete for one set of the cache. */
-static size_t a16_stride(int k) { return ((size_t)k + 31) / 32 * 32 + 32; }
+/* Rows of A a cache line more than k apart: k is mostly a power of two, and then the rows that are
+ * read together would all compete for one set of the cache. */
+static size_t a16_stride(int k) {
+    return ((size_t)k + 31) / 32 * 32 + 32;
+}
 
-int wi_gemm_work_init(struct wi_gemm_work *work, const struct wi_kern *kern, int n_threads, int max_m,
-                      int max_k, struct wisp_error *err) {
+int wi_gemm_work_init(struct wi_gemm_work *work, const struct wi_kern *kern, int n_threads,
+                      int max_m, int max_k, struct wisp_error *err) {
     /* A packed panel [k, NR], or the row that a matvec dequantises. */
     size_t k = ((size_t)max_k + 1) & ~(size_t)1;
     work->stride = k * NR_MAX;
@@ -81,7 +83,8 @@ void wi_gemm_run(const struct wi_kern *kern, struct wi_pool *pool, struct wi_gem
     if (work->a16) {
         filled.a16 = work->a16;
         filled.lda16 = a16_stride(g->k); /* not max_k: pages that stay untouched take no memory */
-        wi_pool_run(pool, (g->m + ROWS_PER_CONVERSION - 1) / ROWS_PER_CONVERSION, convert_rows, &job);
+        wi_pool_run(pool, (g->m + ROWS_PER_CONVERSION - 1) / ROWS_PER_CONVERSION, convert_rows,
+                    &job);
     }
     wi_pool_run(pool, (g->n + WI_GEMM_COLS - 1) / WI_GEMM_COLS, gemm_columns, &job);
 }

@@ -1,6 +1,6 @@
-/* The CPU kernels: one table of functions per instruction-set level, of which the best available (or a
- * forced) one is selected.  Tables are constant data; a selected copy belongs to whoever selected.
- * Kernels are pure functions of their arguments, so they are thread-safe. */
+/* The CPU kernels: one table of functions per instruction-set level, of which the best available
+ * (or a forced) one is selected.  Tables are constant data; a selected copy belongs to whoever
+ * selected. Kernels are pure functions of their arguments, so they are thread-safe. */
 #ifndef WISP_SRC_CPU_KERN_H
 #define WISP_SRC_CPU_KERN_H
 
@@ -21,7 +21,8 @@ struct wi_gemm {
     int m, n, k;
     const float *a; /* [m, k], row stride lda */
     size_t lda;
-    const uint16_t *a16; /* filled in by wi_gemm_run at bf16 levels: A as bf16, an odd k ends in a 0 */
+    const uint16_t
+        *a16; /* filled in by wi_gemm_run at bf16 levels: A as bf16, an odd k ends in a 0 */
     size_t lda16;
     enum wi_dtype w_type;
     const uint8_t *w; /* [n, k] rows in the file's format, w_stride bytes apart, maybe unaligned */
@@ -68,8 +69,9 @@ struct wi_attn_rows {
 };
 
 enum {
-    WI_ATTN_QUERIES = 96,    /* query rows of one parallel item of `attention` */
-    WI_ATTN_SCRATCH = 37888, /* floats; struct attn_scratch in attn_tmpl.c fits into it at every level */
+    WI_ATTN_QUERIES = 96, /* query rows of one parallel item of `attention` */
+    WI_ATTN_SCRATCH =
+        37888, /* floats; struct attn_scratch in attn_tmpl.c fits into it at every level */
 };
 
 struct wi_kern {
@@ -84,8 +86,8 @@ const char *wi_level_name(enum wi_level level);
 /* Best level that CPUID and XCR0 allow. */
 enum wi_level wi_cpu_detect(void);
 
-/* Level called `name`; NULL or "" = $WISP_CPU, else the best.  Errors: ARG (unknown or unavailable, with
- * the list of what is available). */
+/* Level called `name`; NULL or "" = $WISP_CPU, else the best.  Errors: ARG (unknown or unavailable,
+ * with the list of what is available). */
 int wi_level_parse(enum wi_level *level, const char *name, struct wisp_error *err);
 
 /* Fill the table for a level: portable first, then every level up to it overrides what it has. */
@@ -98,8 +100,8 @@ struct wi_gemm_work {
     size_t stride;
     uint16_t *a16; /* [max_m, max_k and padding] at bf16 levels: A converted once for all columns */
 };
-int wi_gemm_work_init(struct wi_gemm_work *work, const struct wi_kern *kern, int n_threads, int max_m,
-                      int max_k, struct wisp_error *err);
+int wi_gemm_work_init(struct wi_gemm_work *work, const struct wi_kern *kern, int n_threads,
+                      int max_m, int max_k, struct wisp_error *err);
 void wi_gemm_work_fini(struct wi_gemm_work *work);
 
 /* Run a GEMM (or a matvec when m allows) over the pool.  Results do not depend on the number of

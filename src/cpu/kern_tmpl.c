@@ -1,8 +1,9 @@
 /* The kernels of one level, written once on vectors of VLEN floats (GCC and clang vector types).  A
- * level's file defines VLEN, SUFFIX(name), MR (rows of the GEMM's register block), NV (vectors across it)
- * and includes this one; it is compiled with that level's -m flags.  LOAD_F16(p) converts VLEN halves where
- * the level has an instruction for it, SUM_LANES and MAX_LANES reduce a vector, SCALE2(p, n) is p 2^n.  BF16_PRODUCTS selects bf16 inputs with f32 sums in the GEMM (x86
- * vdpbf16ps, VLEN 16). */
+ * level's file defines VLEN, SUFFIX(name), MR (rows of the GEMM's register block), NV (vectors
+ * across it) and includes this one; it is compiled with that level's -m flags.  Where the level has
+ * instructions for them, it also defines LOAD_F16(p) and LOAD_U8(p), which convert VLEN halves and
+ * bytes, SUM_LANES(x) and MAX_LANES(x), and SCALE2(p, n), which is p 2^n.  BF16_PRODUCTS selects
+ * bf16 inputs with f32 sums in GEMM and attention (x86 vdpbf16ps, VLEN 16). */
 #include <math.h>
 #include <string.h>
 
@@ -15,18 +16,31 @@
 typedef float vf __attribute__((vector_size(4 * VLEN)));
 typedef int32_t vi __attribute__((vector_size(4 * VLEN)));
 typedef uint32_t vu __attribute__((vector_size(4 * VLEN)));
+typedef uint16_t vs __attribute__((vector_size(2 * VLEN)));
 typedef float vf_unaligned __attribute__((vector_size(4 * VLEN), aligned(4), may_alias));
 
 #define INLINE static inline __attribute__((always_inline))
 
-INLINE vf load(const float *p) { return *(const vf_unaligned *)p; }
-INLINE void store(float *p, vf x) { *(vf_unaligned *)p = x; }
-INLINE vf splat(float x) { return x - (vf){0}; }
-INLINE vf blend(vi mask, vf a, vf b) { return (vf)((mask & (vi)a) | (~mask & (vi)b)); }
+INLINE vf load(const float *p) {
+    return *(const vf_unaligned *)p;
+}
+INLINE void store(float *p, vf x) {
+    *(vf_unaligned *)p = x;
+}
+INLINE vf splat(float x) {
+    return x - (vf){0};
+}
+INLINE vf blend(vi mask, vf a, vf b) {
+    return (vf)((mask & (vi)a) | (~mask & (vi)b));
+}
 
 #ifdef SUM_LANES
-INLINE float sum_lanes(vf x) { return SUM_LANES(x); }
-INLINE float max_lanes(vf x) { return MAX_LANES(x); }
+INLINE float sum_lanes(vf x) {
+    return SUM_LANES(x);
+}
+INLINE float max_lanes(vf x) {
+    return MAX_LANES(x);
+}
 #else
 INLINE float sum_lanes(vf x) {
     float total = 0;
@@ -52,7 +66,7 @@ INLINE vf exp_v(vf x) {
     const vf magic = splat(0x1.8p23f); /* adding it rounds to an integer in the low mantissa bits */
     vf t = x * 1.44269504f + magic;
     vf n = t - magic;
-    vf r = x - n * 0x1.62e4p-1f;     /* ln 2 in two parts: the first has 12 bits, n * it is exact */
+    vf r = x - n * 0x1.62e4p-1f; /* ln 2 in two parts: the first has 12 bits, n * it is exact */
     r = r - n * 0x1.7f7d1cp-20f;
     vf p = splat(1 / 5040.0f);
     p = p * r + 1 / 720.0f;
@@ -72,8 +86,8 @@ INLINE vf exp_v(vf x) {
 }
 
 /* GELU x Phi(x) through the tail Q = erfc(|x| / sqrt 2) / 2, so that large negative x keeps its
- * relative accuracy: erfc(y) = exp(-y^2) t P(t), t = 1 / (1 + 0.4 y), P from tools/fit_erfcx.py with
- * relative error 4e-8 on y <= 7.5; beyond that exp(-y^2) < 4e-25. */
+ * relative accuracy: erfc(y) = exp(-y^2) t P(t), t = 1 / (1 + 0.4 y), P from tools/fit_erfcx.py
+ * with relative error 4e-8 on y <= 7.5; beyond that exp(-y^2) < 4e-25. */
 INLINE vf gelu_v(vf x) {
     vf z = (vf)((vi)x & 0x7fffffff) * 0.707106781f;
     vf t = 1.0f / (1.0f + 0.4f * z);
@@ -102,7 +116,9 @@ INLINE vf load_part(const float *p, int n) {
     return load(x);
 }
 
-INLINE void store_part(float *p, vf x, int n) { memcpy(p, &x, (size_t)n * sizeof *p); }
+INLINE void store_part(float *p, vf x, int n) {
+    memcpy(p, &x, (size_t)n * sizeof *p);
+}
 
 static void SUFFIX(gelu)(float *x, int n) {
     int i = 0;
@@ -124,8 +140,8 @@ static void SUFFIX(layernorm)(const float *x, const float *w, const float *b, fl
         tail += x[i];
     float mean = (sum_lanes(acc[0] + acc[1]) + tail) / (float)n;
 
-    /* Second pass over x - mean: the squares do not cancel, and the sum, 0 if the mean were exact, says
-     * what its rounding left out. */
+    /* Second pass over x - mean: the squares do not cancel, and the sum, 0 if the mean were exact,
+     * says what its rounding left out. */
     acc[0] = acc[1] = splat(tail = 0);
     for (i = 0; i + 2 * VLEN <= n; i += 2 * VLEN) {
         vf d0 = load(x + i) - mean, d1 = load(x + i + VLEN) - mean;
@@ -197,43 +213,75 @@ INLINE float f16_at(const uint8_t *p) {
     return wi_f16_to_f32(h);
 }
 
-INLINE void dequant_q4(const uint8_t *src, float *dst, int n, int bytes, bool has_min) {
-    for (int i = 0; i < n; i += 32, src += bytes, dst += 32) {
-        float d = f16_at(src), m = has_min ? f16_at(src + 2) : -8 * d;
-        const uint8_t *q = src + (has_min ? 4 : 2);
-        for (int j = 0; j < 16; j++) {
-            /* d * (q - 8) and d * q + m: each as its format defines it, so that the value is exact */
-            int lo = q[j] & 15, hi = q[j] >> 4;
-            dst[j] = has_min ? d * (float)lo + m : d * (float)(lo - 8);
-            dst[j + 16] = has_min ? d * (float)hi + m : d * (float)(hi - 8);
-        }
+INLINE void dequant_q8(const uint8_t *restrict src, float *restrict dst, int n) {
+    for (int i = 0; i < n; i += 32, src += 34) {
+        float d = f16_at(src);
+        for (int j = 0; j < 32; j++)
+            dst[i + j] = d * (float)(int8_t)src[2 + j];
     }
 }
 
-INLINE void dequant_q5(const uint8_t *src, float *dst, int n, int bytes, bool has_min) {
-    for (int i = 0; i < n; i += 32, src += bytes, dst += 32) {
+#ifndef LOAD_U8
+INLINE vi load_u8(const uint8_t *p) {
+    vi x;
+    for (int i = 0; i < VLEN; i++)
+        x[i] = p[i];
+    return x;
+}
+#define LOAD_U8(p) load_u8(p)
+#endif
+
+/* q4_0, q4_1, q5_0, q5_1: value j < 16 of 32 is in the low half of byte j of 16, value j + 16 in
+ * its high half; the fifth bits are in one word.  d * (q - zero) and d * q + m: each as its format
+ * defines it, so that the value is exact. */
+INLINE void dequant_q45(const uint8_t *restrict src, float *restrict dst, int n, bool five,
+                        bool has_min) {
+    const int zero = five ? 16 : 8, header = has_min ? 4 : 2, quants = header + (five ? 4 : 0);
+    vu bit; /* of lane i: 1 << i */
+    for (int i = 0; i < VLEN; i++)
+        bit[i] = 1u << i;
+    for (int i = 0; i < n; i += 32, src += quants + 16) {
         float d = f16_at(src), m = has_min ? f16_at(src + 2) : 0;
-        const uint8_t *q = src + (has_min ? 8 : 6);
-        uint32_t high;
-        memcpy(&high, q - 4, 4);
-        for (int j = 0; j < 16; j++) {
-            int lo = (q[j] & 15) | (int)(high >> j & 1) << 4;
-            int hi = (q[j] >> 4) | (int)(high >> (j + 16) & 1) << 4;
-            dst[j] = has_min ? d * (float)lo + m : d * (float)(lo - 16);
-            dst[j + 16] = has_min ? d * (float)hi + m : d * (float)(hi - 16);
+        uint32_t high = 0;
+        if (five)
+            memcpy(&high, src + header, sizeof high);
+        for (int j = 0; j < 16; j += VLEN) {
+            vi q[2] = {LOAD_U8(src + quants + j)};
+            q[1] = q[0] >> 4;
+            q[0] &= 15;
+            for (int half = 0; half < 2; half++) {
+                if (five)
+                    q[half] |= (vi)((bit & high >> (j + 16 * half)) == bit) & 16;
+                if (!has_min)
+                    q[half] -= zero;
+                vf x = __builtin_convertvector(q[half], vf) * d;
+                store(dst + i + j + 16 * half, has_min ? x + m : x);
+            }
         }
     }
 }
 
-static void SUFFIX(dequant)(enum wi_dtype type, const uint8_t *src, float *dst, int n) {
+#ifndef LOAD_F16
+/* As wi_f16_to_f32. */
+INLINE vf load_f16(const uint8_t *p) {
+    vs halves;
+    memcpy(&halves, p, sizeof halves);
+    vu h = __builtin_convertvector(halves, vu), magnitude = (h & 0x7fff) << 13;
+    vf x = blend((vi)(magnitude >= 0x0f800000), (vf)(magnitude | 0x7f800000),
+                 (vf)magnitude * 0x1p112f);
+    return (vf)((vu)x | (h & 0x8000) << 16);
+}
+#define LOAD_F16(p) load_f16(p)
+#endif
+
+static void SUFFIX(dequant)(enum wi_dtype type, const uint8_t *restrict src, float *restrict dst,
+                            int n) {
     switch (type) {
     case WI_F32: memcpy(dst, src, (size_t)n * 4); break;
     case WI_F16: {
         int i = 0;
-#ifdef LOAD_F16
         for (; i + VLEN <= n; i += VLEN)
             store(dst + i, LOAD_F16(src + 2 * i));
-#endif
         for (; i < n; i++)
             dst[i] = f16_at(src + 2 * i);
         break;
@@ -245,27 +293,19 @@ static void SUFFIX(dequant)(enum wi_dtype type, const uint8_t *src, float *dst, 
             dst[i] = wi_bf16_to_f32(b);
         }
         break;
-    case WI_Q4_0: dequant_q4(src, dst, n, 18, false); break;
-    case WI_Q4_1: dequant_q4(src, dst, n, 20, true); break;
-    case WI_Q5_0: dequant_q5(src, dst, n, 22, false); break;
-    case WI_Q5_1: dequant_q5(src, dst, n, 24, true); break;
-    case WI_Q8_0:
-        for (int i = 0; i < n; i += 32, src += 34, dst += 32) {
-            float d = f16_at(src);
-            for (int j = 0; j < 32; j++)
-                dst[j] = d * (float)(int8_t)src[2 + j];
-        }
-        break;
+    case WI_Q4_0: dequant_q45(src, dst, n, false, false); break;
+    case WI_Q4_1: dequant_q45(src, dst, n, false, true); break;
+    case WI_Q5_0: dequant_q45(src, dst, n, true, false); break;
+    case WI_Q5_1: dequant_q45(src, dst, n, true, true); break;
+    case WI_Q8_0: dequant_q8(src, dst, n); break;
     case WI_N_DTYPES: break;
     }
 }
 
 /* ---------------------------------------------------------------- f32 to bf16 */
 
-typedef uint16_t vs __attribute__((vector_size(2 * VLEN)));
-
-/* Nearest even: half a unit less one is added, and one more where the last bit that stays is odd.  NaN
- * gets its quiet bit, which is among those that stay. */
+/* Nearest even: half a unit less one is added, and one more where the last bit that stays is odd.
+ * NaN gets its quiet bit, which is among those that stay. */
 INLINE vs bf16_v(vf x) {
     vu u = (vu)x;
     vu rounded = u + 0x7fff + (u >> 16 & 1);
@@ -286,7 +326,8 @@ static void SUFFIX(to_bf16)(const float *src, uint16_t *dst, int n) {
 
 /* ---------------------------------------------------------------- matrix products */
 
-/* Matrices are made of 32-bit units: f32 values, or pairs of bf16 values that follow each other in k. */
+/* Matrices are made of 32-bit units: f32 values, or pairs of bf16 values that follow each other in
+ * k. */
 INLINE float unit_f32(const uint32_t *p) {
     float x;
     memcpy(&x, p, sizeof x);
@@ -305,10 +346,10 @@ INLINE vf multiply_add(bool pairs, vf acc, const uint32_t *a, vf b) {
     return acc + b * unit_f32(a);
 }
 
-/* out[mr, nv * VLEN] = or += A[mr, k] B[k, nv * VLEN], k in units.  mr, nv and pairs are constants after
- * inlining, so that the accumulators live in registers. */
-INLINE void tile(bool pairs, int mr, int nv, int k, const uint32_t *a, size_t lda, const uint32_t *b,
-                 size_t ldb, float *out, size_t ldo, bool add) {
+/* out[mr, nv * VLEN] = or += A[mr, k] B[k, nv * VLEN], k in units.  mr, nv and pairs are constants
+ * after inlining, so that the accumulators live in registers. */
+INLINE void tile(bool pairs, int mr, int nv, int k, const uint32_t *a, size_t lda,
+                 const uint32_t *b, size_t ldb, float *out, size_t ldo, bool add) {
     vf acc[MR][NV];
 #pragma GCC unroll 16
     for (int i = 0; i < mr; i++)
@@ -352,14 +393,15 @@ TILE(tile_pairs_1, true, 1, NV)
 #endif
 
 /* A B for any m and n; a ragged end of n is computed value by value. */
-static void product_f32(int m, int n, int k, const uint32_t *a, size_t lda, const uint32_t *b, size_t ldb,
-                        float *out, size_t ldo, bool add) {
+static void product_f32(int m, int n, int k, const uint32_t *a, size_t lda, const uint32_t *b,
+                        size_t ldb, float *out, size_t ldo, bool add) {
     for (int i = 0, mr; i < m; i += mr, a += (size_t)mr * lda, out += (size_t)mr * ldo) {
         int j = 0;
         mr = m - i >= MR ? MR : m - i >= 4 ? 4 : 1;
         for (; j + NR <= n; j += NR)
-            (mr == MR ? tile_f32_full : mr == 4 ? tile_f32_4 : tile_f32_1)(k, a, lda, b + j, ldb, out + j,
-                                                                          ldo, add);
+            (mr == MR  ? tile_f32_full
+             : mr == 4 ? tile_f32_4
+                       : tile_f32_1)(k, a, lda, b + j, ldb, out + j, ldo, add);
         for (; j + VLEN <= n; j += VLEN)
             (mr == MR  ? tile_f32_narrow
              : mr == 4 ? tile_f32_4_narrow
@@ -388,7 +430,6 @@ static void product_pairs(int m, int n, int k, const uint32_t *a, size_t lda, co
 }
 #endif
 
-
 /* Bias, scale, activation, residual: block[mr, NR] -> C[i0.., j0..] with `cols` valid columns. */
 static void finish_block(const struct wi_gemm *g, float *block, const float *bias, int i0, int mr,
                          int j0, int cols) {
@@ -415,9 +456,12 @@ static void finish_block(const struct wi_gemm *g, float *block, const float *bia
 #else
 #define PER_UNIT 1
 #endif
-enum { CHUNK = 64 }; /* values of each row that are packed at a time: whole blocks of every format */
+enum {
+    CHUNK = 64
+}; /* values of each row that are packed at a time: whole blocks of every format */
 
-/* packed[(k + 1) / PER_UNIT, NR] from `cols` rows of W; missing columns and an odd k are filled with 0. */
+/* packed[(k + 1) / PER_UNIT, NR] from `cols` rows of W; missing columns and an odd k are filled
+ * with 0. */
 static void pack_columns(const struct wi_gemm *g, int j0, int cols, uint32_t *packed) {
     float values[CHUNK];
     uint32_t units[NR][CHUNK / PER_UNIT];
@@ -443,7 +487,8 @@ static void pack_columns(const struct wi_gemm *g, int j0, int cols, uint32_t *pa
 }
 
 /* block[mr, NR] = A[i.., k] packed[k, NR]. */
-static void multiply_block(const struct wi_gemm *g, int i, int mr, const uint32_t *packed, float *block) {
+static void multiply_block(const struct wi_gemm *g, int i, int mr, const uint32_t *packed,
+                           float *block) {
 #ifdef BF16_PRODUCTS
     const uint32_t *a = (const uint32_t *)(const void *)(g->a16 + (size_t)i * g->lda16);
     product_pairs(mr, NR, (g->k + 1) / 2, a, g->lda16 / 2, packed, NR, block, NR, false);
@@ -484,20 +529,67 @@ INLINE float dot(const float *x, const float *y, int n) {
     return total;
 }
 
-enum { COLS = 32 }; /* columns that a matvec finishes at a time */
+enum {
+    COLS = 32,                   /* columns that a matvec finishes at a time */
+    GROUP = 4,                   /* of them, dequantised together */
+    SHARED = VLEN == 16 ? 4 : 2, /* rows of A that share the loads of W, as the registers allow */
+};
+
+/* out[i, j0 + j] = A[i, k] . W[j, k] for mr rows and GROUP columns; mr is constant after inlining.
+ */
+INLINE void dots(int mr, const float *a, size_t lda, const float *w, int k, float (*out)[COLS],
+                 int j0) {
+    vf acc[SHARED][GROUP];
+    int p = 0;
+#pragma GCC unroll 4
+    for (int i = 0; i < mr; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < GROUP; j++)
+            acc[i][j] = splat(0);
+    for (; p + VLEN <= k; p += VLEN) {
+        vf x[GROUP];
+#pragma GCC unroll 4
+        for (int j = 0; j < GROUP; j++)
+            x[j] = load(w + j * k + p);
+#pragma GCC unroll 4
+        for (int i = 0; i < mr; i++) {
+            vf y = load(a + (size_t)i * lda + p);
+#pragma GCC unroll 4
+            for (int j = 0; j < GROUP; j++)
+                acc[i][j] += x[j] * y;
+        }
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < mr; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < GROUP; j++) {
+            float total = sum_lanes(acc[i][j]);
+            for (int t = p; t < k; t++)
+                total += a[(size_t)i * lda + t] * w[j * k + t];
+            out[i][j0 + j] = total;
+        }
+}
 
 static void SUFFIX(matvec)(const struct wi_gemm *g, int n0, int n1, float *scratch) {
     float out[WI_MATVEC_ROWS][COLS];
     for (int j0 = n0; j0 < n1; j0 += COLS) {
         int cols = n1 - j0 < COLS ? n1 - j0 : COLS;
-        for (int j = 0; j < cols; j++) {
-            SUFFIX(dequant)(g->w_type, g->w + (size_t)(j0 + j) * g->w_stride, scratch, g->k);
-            float bias = g->bias ? g->bias[j0 + j] : 0;
-            for (int i = 0; i < g->m; i++)
-                out[i][j] = (dot(scratch, g->a + (size_t)i * g->lda, g->k) + bias) * g->scale;
+        for (int j = 0; j < cols; j += GROUP) {
+            int group = cols - j < GROUP ? cols - j : GROUP;
+            for (int c = 0; c < group; c++)
+                SUFFIX(dequant)
+                (g->w_type, g->w + (size_t)(j0 + j + c) * g->w_stride, scratch + c * g->k, g->k);
+            memset(scratch + group * g->k, 0, (size_t)((GROUP - group) * g->k) * sizeof *scratch);
+            int i = 0;
+            for (; i + SHARED <= g->m; i += SHARED)
+                dots(SHARED, g->a + (size_t)i * g->lda, g->lda, scratch, g->k, out + i, j);
+            for (; i < g->m; i++)
+                dots(1, g->a + (size_t)i * g->lda, g->lda, scratch, g->k, out + i, j);
         }
         for (int i = 0; i < g->m; i++) {
             float *c = g->c + (size_t)i * g->ldc + j0;
+            for (int j = 0; j < cols; j++)
+                out[i][j] = (out[i][j] + (g->bias ? g->bias[j0 + j] : 0)) * g->scale;
             if (g->act == WI_GELU)
                 SUFFIX(gelu)(out[i], cols);
             for (int j = 0; j < cols; j++)

@@ -1,4 +1,5 @@
-/* What the levels' files export to select.c: one constant table each.  Constant data, thread-safe. */
+/* What the levels' files export to select.c: one constant table each.  Constant data, thread-safe.
+ */
 #ifndef WISP_SRC_CPU_LEVELS_H
 #define WISP_SRC_CPU_LEVELS_H
 

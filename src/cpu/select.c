@@ -8,8 +8,7 @@
 
 #define NEED(feature) (1u << WI_CPU_##feature)
 #define AVX2_NEEDS (NEED(AVX2) | NEED(FMA) | NEED(F16C))
-#define AVX512_NEEDS                                                                               \
-    (AVX2_NEEDS | NEED(AVX512F) | NEED(AVX512BW) | NEED(AVX512DQ) | NEED(AVX512VL))
+#define AVX512_NEEDS (AVX2_NEEDS | NEED(AVX512F) | NEED(AVX512BW) | NEED(AVX512DQ) | NEED(AVX512VL))
 
 /* A level without a table was not compiled (other processors, old compilers). */
 static const struct {
@@ -35,7 +34,9 @@ static const struct {
     },
 };
 
-const char *wi_level_name(enum wi_level level) { return levels[level].name; }
+const char *wi_level_name(enum wi_level level) {
+    return levels[level].name;
+}
 
 static bool available(enum wi_level level, unsigned features) {
     return levels[level].table && (levels[level].needs & ~features) == 0;
@@ -80,8 +81,8 @@ int wi_level_parse(enum wi_level *level, const char *name, struct wisp_error *er
         for (int f = 0; f < WI_N_CPU_FEATURES; f++)
             if (levels[i].needs & ~features & 1u << f)
                 return wi_err_set(err, WISP_E_ARG,
-                                  "%s '%s' is not available: this CPU has no %s; use one of: %s", source,
-                                  name, wi_cpu_feature_name(f), list);
+                                  "%s '%s' is not available: this CPU has no %s; use one of: %s",
+                                  source, name, wi_cpu_feature_name(f), list);
         return wi_err_set(err, WISP_E_ARG,
                           "%s '%s' is not available: it was left out of this build; use one of: %s",
                           source, name, list);

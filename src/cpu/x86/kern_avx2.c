@@ -6,5 +6,6 @@
 #define NV 2
 #define SUFFIX(name) name##_avx2
 #define LOAD_F16(p) ((vf)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p))))
+#define LOAD_U8(p) ((vi)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(p))))
 
 #include "cpu/kern_tmpl.c"
