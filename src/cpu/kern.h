@@ -90,7 +90,7 @@ enum wi_level wi_cpu_detect(void);
  * with the list of what is available). */
 int wi_level_parse(enum wi_level *level, const char *name, struct wisp_error *err);
 
-/* Fill the table for a level: portable first, then every level up to it overrides what it has. */
+/* The table of an available level. */
 void wi_kern_select(struct wi_kern *out, enum wi_level level);
 
 /* Working memory of GEMMs up to a size; owned by whoever initialised it, used by one thread at a
