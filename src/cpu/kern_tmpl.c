@@ -21,6 +21,13 @@ typedef float vf_unaligned __attribute__((vector_size(4 * VLEN), aligned(4), may
 
 #define INLINE static inline __attribute__((always_inline))
 
+/* A loop over registers: constant bounds of at most 16. */
+#ifdef __clang__
+#define UNROLLED _Pragma("clang loop unroll(full)")
+#else
+#define UNROLLED _Pragma("GCC unroll 16")
+#endif
+
 INLINE vf load(const float *p) {
     return *(const vf_unaligned *)p;
 }
@@ -351,27 +358,27 @@ INLINE vf multiply_add(bool pairs, vf acc, const uint32_t *a, vf b) {
 INLINE void tile(bool pairs, int mr, int nv, int k, const uint32_t *a, size_t lda,
                  const uint32_t *b, size_t ldb, float *out, size_t ldo, bool add) {
     vf acc[MR][NV];
-#pragma GCC unroll 16
+    UNROLLED
     for (int i = 0; i < mr; i++)
-#pragma GCC unroll 4
-        for (int v = 0; v < nv; v++)
-            acc[i][v] = add ? load(out + (size_t)i * ldo + v * VLEN) : splat(0);
+        UNROLLED
+    for (int v = 0; v < nv; v++)
+        acc[i][v] = add ? load(out + (size_t)i * ldo + v * VLEN) : splat(0);
     for (int p = 0; p < k; p++, b += ldb) {
         vf column[NV];
-#pragma GCC unroll 4
+        UNROLLED
         for (int v = 0; v < nv; v++)
             column[v] = load((const float *)(const void *)(b + v * VLEN));
-#pragma GCC unroll 16
+        UNROLLED
         for (int i = 0; i < mr; i++)
-#pragma GCC unroll 4
-            for (int v = 0; v < nv; v++)
-                acc[i][v] = multiply_add(pairs, acc[i][v], a + (size_t)i * lda + p, column[v]);
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < mr; i++)
-#pragma GCC unroll 4
+            UNROLLED
         for (int v = 0; v < nv; v++)
-            store(out + (size_t)i * ldo + v * VLEN, acc[i][v]);
+            acc[i][v] = multiply_add(pairs, acc[i][v], a + (size_t)i * lda + p, column[v]);
+    }
+    UNROLLED
+    for (int i = 0; i < mr; i++)
+        UNROLLED
+    for (int v = 0; v < nv; v++)
+        store(out + (size_t)i * ldo + v * VLEN, acc[i][v]);
 }
 
 #define TILE(name, pairs, mr, nv)                                                                  \
@@ -518,9 +525,9 @@ INLINE float dot(const float *x, const float *y, int n) {
     vf acc[4] = {0};
     int i = 0;
     for (; i + 4 * VLEN <= n; i += 4 * VLEN)
-#pragma GCC unroll 4
-        for (int v = 0; v < 4; v++)
-            acc[v] += load(x + i + v * VLEN) * load(y + i + v * VLEN);
+        UNROLLED
+    for (int v = 0; v < 4; v++)
+        acc[v] += load(x + i + v * VLEN) * load(y + i + v * VLEN);
     for (; i + VLEN <= n; i += VLEN)
         acc[0] += load(x + i) * load(y + i);
     float total = sum_lanes((acc[0] + acc[1]) + (acc[2] + acc[3]));
@@ -541,33 +548,33 @@ INLINE void dots(int mr, const float *a, size_t lda, const float *w, int k, floa
                  int j0) {
     vf acc[SHARED][GROUP];
     int p = 0;
-#pragma GCC unroll 4
+    UNROLLED
     for (int i = 0; i < mr; i++)
-#pragma GCC unroll 4
-        for (int j = 0; j < GROUP; j++)
-            acc[i][j] = splat(0);
+        UNROLLED
+    for (int j = 0; j < GROUP; j++)
+        acc[i][j] = splat(0);
     for (; p + VLEN <= k; p += VLEN) {
         vf x[GROUP];
-#pragma GCC unroll 4
+        UNROLLED
         for (int j = 0; j < GROUP; j++)
             x[j] = load(w + j * k + p);
-#pragma GCC unroll 4
+        UNROLLED
         for (int i = 0; i < mr; i++) {
             vf y = load(a + (size_t)i * lda + p);
-#pragma GCC unroll 4
+            UNROLLED
             for (int j = 0; j < GROUP; j++)
                 acc[i][j] += x[j] * y;
         }
     }
-#pragma GCC unroll 4
+    UNROLLED
     for (int i = 0; i < mr; i++)
-#pragma GCC unroll 4
-        for (int j = 0; j < GROUP; j++) {
-            float total = sum_lanes(acc[i][j]);
-            for (int t = p; t < k; t++)
-                total += a[(size_t)i * lda + t] * w[j * k + t];
-            out[i][j0 + j] = total;
-        }
+        UNROLLED
+    for (int j = 0; j < GROUP; j++) {
+        float total = sum_lanes(acc[i][j]);
+        for (int t = p; t < k; t++)
+            total += a[(size_t)i * lda + t] * w[j * k + t];
+        out[i][j0 + j] = total;
+    }
 }
 
 static void SUFFIX(matvec)(const struct wi_gemm *g, int n0, int n1, float *scratch) {
@@ -578,7 +585,7 @@ static void SUFFIX(matvec)(const struct wi_gemm *g, int n0, int n1, float *scrat
             int group = cols - j < GROUP ? cols - j : GROUP;
             for (int c = 0; c < group; c++)
                 SUFFIX(dequant)
-                (g->w_type, g->w + (size_t)(j0 + j + c) * g->w_stride, scratch + c * g->k, g->k);
+            (g->w_type, g->w + (size_t)(j0 + j + c) * g->w_stride, scratch + c * g->k, g->k);
             memset(scratch + group * g->k, 0, (size_t)((GROUP - group) * g->k) * sizeof *scratch);
             int i = 0;
             for (; i + SHARED <= g->m; i += SHARED)
