@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
-"""Writes the seeds of the fuzz targets that read models: seeds/{ggml,safetensors,tokenizer}/.
+"""Writes the seeds of the fuzz targets: seeds/{audio,ggml,safetensors,tokenizer}/.  Needs ffmpeg.
 usage: make_seeds.py SEEDS_FOLDER"""
 import json
+import math
 import pathlib
 import struct
+import subprocess
 import sys
+import tempfile
 
 N_VOCAB, N_MELS, A_CTX, T_CTX, D = 51864, 80, 2, 8, 2
 
@@ -121,11 +124,31 @@ def tokenizer_seeds():
     yield "tokenizer", b"\1" + json.dumps({"model": {"type": "BPE", "vocab": vocab}}).encode()
 
 
+AUDIO = {"wav": ["-f", "wav"], "adpcm": ["-c:a", "adpcm_ima_wav", "-f", "wav"],
+         "extensible": ["-ac", "3", "-c:a", "pcm_s24le", "-f", "wav"],
+         "rf64": ["-rf64", "always", "-f", "wav"], "w64": ["-f", "w64"], "aiff": ["-f", "aiff"],
+         "au": ["-f", "au"], "caf": ["-f", "caf"], "flac": ["-f", "flac"],
+         "vorbis": ["-c:a", "libvorbis", "-f", "ogg"], "opus": ["-c:a", "libopus", "-f", "ogg"],
+         "mp3": ["-b:a", "32k", "-f", "mp3"]}
+
+
+def audio_seeds():
+    tone = struct.pack("<800h", *(round(9000 * math.sin(i / 5)) for i in range(800)))
+    yield "raw", b"\1" + tone[:400]
+    for name, options in AUDIO.items():
+        command = ["ffmpeg", "-nostdin", "-v", "error", "-y", "-f", "s16le", "-ar", "16000", "-ac", "1",
+                   "-i", "/dev/stdin", "-fflags", "+bitexact", "-flags:a", "+bitexact", *options]
+        with tempfile.NamedTemporaryFile() as file:
+            subprocess.run(command + [file.name], input=tone, check=True)
+            yield name, b"\x30" + pathlib.Path(file.name).read_bytes()
+
+
 def main():
     root = pathlib.Path(sys.argv[1])
     seeds = [("ggml", "tiny", ggml_seed())]
     seeds += [("safetensors", *seed) for seed in safetensors_seeds()]
     seeds += [("tokenizer", *seed) for seed in tokenizer_seeds()]
+    seeds += [("audio", *seed) for seed in audio_seeds()]
     for target, name, data in seeds:
         (root / target).mkdir(parents=True, exist_ok=True)
         (root / target / name).write_bytes(data)

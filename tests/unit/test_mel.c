@@ -72,7 +72,8 @@ static void matches_the_definition(void **state) {
     static const struct {
         size_t n, silence;
         int n_mels;
-    } cases[] = {{16000, 16000, 80}, {8123, 4800, 128}, {0, 480, 80}, {100, 480, 80}, {4800, 0, 80}};
+    } cases[] = {{16000, 16000, 80}, {8123, 4800, 128}, {0, 480, 80}, {100, 480, 80}, {4800, 0, 80}, {200, 1, 80},
+                 {201, 0, 80}, {1, 320, 128}, {479, 1, 80}, {3200, 160, 80}, {3359, 4801, 128}};
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         size_t n = cases[c].n, total = n + cases[c].silence, frames = total / WI_MEL_HOP;
         int n_mels = cases[c].n_mels;
@@ -132,6 +133,34 @@ static void filterbank_is_librosas(void **state) {
     }
 }
 
+/* Slaney's triangles by their properties: each begins where the one before it peaks, has the area 1 over
+ * hertz, and the scale is linear below 1 kHz and logarithmic above. */
+static void filterbank_is_made_of_triangles(void **state) {
+    (void)state;
+    static const int sizes[] = {40, 80, 128};
+    for (int s = 0; s < 3; s++) {
+        int n_mels = sizes[s];
+        float *filters = malloc((size_t)n_mels * WI_MEL_BINS * sizeof *filters);
+        double top = 15 + 27 * log(8.0) / log(6.4), edge[130];
+        for (int i = 0; i < n_mels + 2; i++) {
+            double m = top * i / (n_mels + 1);
+            edge[i] = m < 15 ? m * 200 / 3 : 1000 * pow(6.4, (m - 15) / 27);
+        }
+        wi_mel_filterbank(n_mels, filters);
+        for (int i = 0; i < n_mels; i++)
+            for (int k = 0; k < WI_MEL_BINS; k++) {
+                double hz = 40.0 * k, w = 0;
+                if (hz > edge[i] && hz <= edge[i + 1])
+                    w = (hz - edge[i]) / (edge[i + 1] - edge[i]);
+                else if (hz > edge[i + 1] && hz < edge[i + 2])
+                    w = (edge[i + 2] - hz) / (edge[i + 2] - edge[i + 1]);
+                w *= 2 / (edge[i + 2] - edge[i]);
+                assert_true(fabs(filters[i * WI_MEL_BINS + k] - w) <= 1e-7 * w + 1e-15);
+            }
+        free(filters);
+    }
+}
+
 static void windows_are_slices_filled_with_zero(void **state) {
     (void)state;
     float *x = noisy_chirp(32000), *window = malloc(80 * 3000 * 4);
@@ -147,4 +176,5 @@ static void windows_are_slices_filled_with_zero(void **state) {
 }
 
 WISP_SUITE(cmocka_unit_test(matches_the_definition), cmocka_unit_test(pieces_make_no_difference),
-           cmocka_unit_test(filterbank_is_librosas), cmocka_unit_test(windows_are_slices_filled_with_zero))
+           cmocka_unit_test(filterbank_is_librosas), cmocka_unit_test(filterbank_is_made_of_triangles),
+           cmocka_unit_test(windows_are_slices_filled_with_zero))
