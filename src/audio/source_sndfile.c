@@ -132,15 +132,13 @@ int wi_source_open_sndfile(struct wi_source **out, const struct wi_input *in,
         return failed ? wi_err_errno(err, WISP_E_IO, failed, "cannot read %s", in->name)
                       : WISP_E_UNSUPPORTED;
     }
-    int container = info.format & SF_FORMAT_TYPEMASK;
     s->base = (struct wi_source){
         .rate = info.samplerate,
         .channels = info.channels,
         .frames = info.frames > 0 && info.frames < SF_COUNT_MAX ? (uint64_t)info.frames : 0,
         .read = read_sndfile,
         .close = close_sndfile};
-    s->whole =
-        container == SF_FORMAT_FLAC || container == SF_FORMAT_AIFF || container == SF_FORMAT_WAV;
+    s->whole = (info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_FLAC;
     *out = &s->base;
     return WISP_OK;
 }

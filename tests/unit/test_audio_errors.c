@@ -49,7 +49,7 @@ static void refused(const char *name, const struct wisp_audio_params *params, in
 static void files_that_cannot_be_opened(void **state) {
     (void)state;
     refused("/nonexistent/a.wav", NULL, WISP_E_IO, "'/nonexistent/a.wav'", "No such file");
-    refused(folder, NULL, WISP_E_IO, folder, "directory");
+    refused(folder, NULL, WISP_E_IO, folder, "it is a directory");
     bytes_write(in_folder("empty.wav"), "", 0);
     refused(path, NULL, WISP_E_FORMAT, path, "empty (0 bytes)");
     if (geteuid() != 0) {
@@ -184,6 +184,22 @@ static void cut_files_say_where(void **state) {
         free(bytes);
     }
     setenv("PATH", search_path, 1);
+}
+
+/* Between two frames, a FLAC decoder sees nothing wrong. */
+static void cut_flac_between_frames(void **state) {
+    (void)state;
+    size_t n, cut;
+    assert_true(
+        sound_write(in_folder("a.flac"), SF_FORMAT_FLAC | SF_FORMAT_PCM_16, 16000, 1, x, N));
+    uint8_t *bytes = bytes_read(path, &n);
+    for (cut = n - 6; cut > n / 4; cut--) /* sync, block of 4096 samples at 16 kHz, mono 16 bit */
+        if (bytes[cut] == 0xff && bytes[cut + 1] == 0xf8 && bytes[cut + 2] >> 4 == 12 &&
+            bytes[cut + 3] == 0x08) {
+            bytes_write(path, bytes, cut);
+            refused(path, NULL, WISP_E_FORMAT, path, "of 2.00 s");
+        }
+    free(bytes);
 }
 
 /* An MP3 with the table that states its size, made by hand: libsndfile's encoder may be missing. */
@@ -412,6 +428,7 @@ int main(void) {
         TEST(absurd_headers),
         TEST(raw_descriptions),
         TEST(cut_files_say_where),
+        TEST(cut_flac_between_frames),
         TEST(cut_mp3),
         TEST(children_that_misbehave),
         TEST(children_that_talk_much),
