@@ -9,6 +9,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* For LeakSanitizer: libsndfile loses the headers of Ogg files that are cut off inside them. */
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void) {
+    return "leak:libvorbis\nleak:libsndfile\n";
+}
+
 struct sound sound_read(const char *path, const struct wisp_audio_params *params, size_t piece) {
     struct sound s = {0};
     struct wi_audio *audio;

@@ -364,7 +364,7 @@ static void raw_samples(void **state) {
     sound_free(&s);
 }
 
-/* 100 minutes of stereo at 44.1 kHz are 1 GB; a sparse file of zeros. */
+/* Ten minutes of stereo at 44.1 kHz, as a sparse file of zeros: 101 MB, and 37 MB at 16 kHz. */
 static void long_files_are_not_held_in_memory(void **state) {
     (void)state;
     enum { N = 44100 * 60 * 10 };
@@ -415,13 +415,14 @@ static int no_descriptor_stays_open(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        TEST(long_files_are_not_held_in_memory), /* first: the peak of memory only ever grows */
         TEST(every_format_comes_back),           TEST(sixteen_bits_are_exact),
         TEST(no_samples_are_no_error),           TEST(channels_are_averaged),
         TEST(loud_samples_are_clipped),          TEST(tones_keep_frequency_phase_and_level),
         TEST(what_is_above_8_khz_is_gone),       TEST(pieces_make_no_difference),
         TEST(containers_come_through_pipes),     TEST(streamed_wav_headers_last_to_the_end),
         TEST(standard_input_may_be_a_file),      TEST(raw_samples),
-        TEST(long_files_are_not_held_in_memory),
+
     };
     no_descriptor_stays_open(NULL);
     return cmocka_run_group_tests(tests, start, end);

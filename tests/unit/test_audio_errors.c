@@ -16,6 +16,8 @@
 
 #include "sound.h"
 
+#include "base/mem.h"
+
 enum { N = 32000 };
 
 static char folder[] = "/tmp/wisp-test-errors-XXXXXX", *search_path;
@@ -389,6 +391,43 @@ static void real_ffmpeg_cut(void **state) {
     }
 }
 
+/* ---------------------------------------------------------------- allocations */
+
+#ifdef WISP_ALLOC_INJECT
+static void every_allocation_fails(const char *name, const struct wisp_audio_params *params) {
+    long i = 0;
+    int code;
+    do {
+        struct sound s;
+        wi_mem_count = 0;
+        wi_mem_fail_at = ++i;
+        s = sound_read(name, params, 0);
+        wi_mem_fail_at = 0;
+        if (s.rc != WISP_OK && (s.rc != WISP_E_NOMEM || !strstr(s.err.text, "memory")))
+            fail_msg("%s, allocation %ld: \"%s\"", name, i, s.err.text);
+        code = s.rc;
+        sound_free(&s);
+    } while (code != WISP_OK);
+    assert_true(i > 4);
+}
+
+static void failing_allocations(void **state) {
+    (void)state;
+    struct wisp_audio_params raw = {true, 8000, 2, "s16"};
+    assert_true(sound_write(in_folder("a.wav"), SF_FORMAT_WAV | SF_FORMAT_FLOAT, 44100, 2, x, N));
+    every_allocation_fails(path, NULL);
+    every_allocation_fails(path, &raw);
+    fake_ffmpeg(HEADER HALF HALF);
+    every_allocation_fails(path, NULL);
+    setenv("PATH", search_path, 1);
+}
+#else
+static void failing_allocations(void **state) {
+    (void)state;
+    skip();
+}
+#endif
+
 /* ---------------------------------------------------------------- the suite */
 
 static int start(void **state) {
@@ -436,6 +475,7 @@ int main(void) {
         TEST(names_are_not_interpreted),
         TEST(real_ffmpeg),
         TEST(real_ffmpeg_cut),
+        TEST(failing_allocations),
     };
     nothing_is_left(NULL);
     return cmocka_run_group_tests(tests, start, end);
