@@ -34,7 +34,7 @@ for name in $chosen; do
     asan)
         configure build-asan --buildtype=debugoptimized -Db_sanitize=address,undefined \
             -Db_lundef=false -Dalloc_inject=true &&
-            run build-asan --suite unit --suite kernels --suite cli
+            run build-asan --suite unit --suite kernels --suite cli --suite alloc
         ;;
     tsan)
         configure build-tsan --buildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false &&
