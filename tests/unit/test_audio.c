@@ -188,7 +188,7 @@ static void tones_keep_frequency_phase_and_level(void **state) {
             sound_write(in_folder("rate.wav"), SF_FORMAT_WAV | SF_FORMAT_FLOAT, rates[r], 1, x, n));
         struct sound s = read_well(path, NULL, 5000);
         double length = (double)n * 16000 / rates[r], snr = signal_to_noise(s.samples, s.n, 4000);
-        if (fabs((double)s.n - length) > 1 || fabs((double)s.hint - length) > 1 || snr < 90)
+        if (fabs((double)s.n - length) > 1 || fabs((double)s.hint - length) > 1 || snr < 120)
             fail_msg("%d Hz: %zu samples for %.1f (hint %zu), %.1f dB", rates[r], s.n, length,
                      (size_t)s.hint, snr);
         sound_free(&s);
