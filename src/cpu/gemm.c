@@ -7,7 +7,6 @@
 enum {
     NR_MAX = 32, /* widest register block of any level */
     ROWS_PER_CONVERSION = 64,
-    MATVEC_COLS = 256, /* columns of one item of a matvec */
 };
 
 /* Rows of A a cache line more than k apart: k is mostly a power of two, and then the rows that are
@@ -65,19 +64,12 @@ static void gemm_columns(void *arg, int item, int thread) {
     job->kern->gemm(job->g, n0, n1, job->work->scratch + (size_t)thread * job->work->stride);
 }
 
-static void matvec_columns(void *arg, int item, int thread) {
-    const struct gemm_job *job = arg;
-    int n0 = item * MATVEC_COLS;
-    int n1 = n0 + MATVEC_COLS < job->g->n ? n0 + MATVEC_COLS : job->g->n;
-    job->kern->matvec(job->g, n0, n1, job->work->scratch + (size_t)thread * job->work->stride);
-}
-
 void wi_gemm_run(const struct wi_kern *kern, struct wi_pool *pool, struct wi_gemm_work *work,
                  const struct wi_gemm *g) {
     struct wi_gemm filled = *g;
     struct gemm_job job = {kern, &filled, work};
     if (g->m <= WI_MATVEC_ROWS) {
-        wi_pool_run(pool, (g->n + MATVEC_COLS - 1) / MATVEC_COLS, matvec_columns, &job);
+        wi_matvec_run(kern, pool, work, g);
         return;
     }
     if (work->a16) {

@@ -104,6 +104,10 @@ int wi_gemm_work_init(struct wi_gemm_work *work, const struct wi_kern *kern, int
                       int max_m, int max_k, struct wisp_error *err);
 void wi_gemm_work_fini(struct wi_gemm_work *work);
 
+/* The same for at most WI_MATVEC_ROWS rows. */
+void wi_matvec_run(const struct wi_kern *kern, struct wi_pool *pool, struct wi_gemm_work *work,
+                   const struct wi_gemm *g);
+
 /* Run a GEMM (or a matvec when m allows) over the pool.  Results do not depend on the number of
  * threads. */
 void wi_gemm_run(const struct wi_kern *kern, struct wi_pool *pool, struct wi_gemm_work *work,

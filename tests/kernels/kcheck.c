@@ -1,7 +1,7 @@
 /* Every kernel of every level this machine has, against f64 oracles, on random, ragged and extreme
  * inputs that end at a guard page.  `kcheck --bench` prints speeds instead, `--accuracy` largest
  * errors. The bounds are those of docs/numerics.md, which derives them. */
-#include "inputs.h"
+#include "kbench.h"
 
 #include "unit/suite.h"
 
