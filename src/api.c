@@ -99,9 +99,11 @@ static int transcribe(struct wisp_ctx *ctx, wi_sample_source read, void *source,
                       struct wisp_error *err) {
     struct wi_mel mel;
     double start = wi_now();
-    int rc = wi_pipeline_mel(ctx, read, source, SIZE_MAX, false, &mel, err);
+    int rc = wi_pipeline_mel(ctx, read, source, params, &mel, err);
     if (rc == WISP_OK)
         rc = wi_pipeline_run(ctx, &mel, wi_now() - start, params, out, err);
+    else if (rc == WISP_E_CANCELLED)
+        rc = wi_pipeline_stopped(ctx, out, err);
     wi_mel_fini(&mel);
     return rc;
 }
@@ -123,10 +125,14 @@ int wisp_transcribe_file(struct wisp_ctx *ctx, const char *path, const struct wi
     *out = NULL;
     wi_err_clear(err);
     int rc = check_params(ctx, params, err);
-    if (rc == WISP_OK)
-        rc = wi_audio_open(&reader, path, audio, err);
+    if (rc != WISP_OK)
+        return rc;
+    const struct wi_abort abort = {params->should_abort, params->user};
+    rc = wi_audio_open(&reader, path, audio, &abort, err);
     if (rc == WISP_OK)
         rc = transcribe(ctx, read_audio, reader, params, out, err);
+    else if (rc == WISP_E_CANCELLED)
+        rc = wi_pipeline_stopped(ctx, out, err);
     wi_audio_close(&reader);
     return rc;
 }
@@ -135,10 +141,9 @@ int wisp_transcribe_file(struct wisp_ctx *ctx, const char *path, const struct wi
 static int one_window(struct wisp_ctx *ctx, wi_sample_source read, void *source, float *out,
                       struct wisp_error *err) {
     struct wi_mel mel = {0};
-    size_t window = (size_t)WI_MEL_WINDOW_FRAMES * WI_MEL_HOP;
     int rc = check_window(ctx, err);
     if (rc == WISP_OK)
-        rc = wi_pipeline_mel(ctx, read, source, window, true, &mel, err);
+        rc = wi_pipeline_mel_window(ctx, read, source, &mel, err);
     if (rc == WISP_OK)
         wi_mel_window(&mel, 0, WI_MEL_WINDOW_FRAMES, out);
     wi_mel_fini(&mel);
@@ -156,7 +161,7 @@ int wisp_stage_mel_file(struct wisp_ctx *ctx, const char *path, const struct wis
                         float *mel, struct wisp_error *err) {
     struct wi_audio *reader = NULL;
     wi_err_clear(err);
-    int rc = wi_audio_open(&reader, path, audio, err);
+    int rc = wi_audio_open(&reader, path, audio, NULL, err);
     if (rc == WISP_OK)
         rc = one_window(ctx, read_audio, reader, mel, err);
     wi_audio_close(&reader);

@@ -209,10 +209,11 @@ struct wisp_params {
 
     /* Called when a window is done, with its segments.  May be NULL. */
     void (*on_segments)(void *user, const struct wisp_segment *segments, size_t n);
-    /* Called at least once per window: seconds of audio done, seconds in all. */
+    /* Called with the position in the audio and its end, in seconds, before the first window and after
+     * every one; before that, while the audio is read, with 0 and how much of it has been read. */
     void (*on_progress)(void *user, double done, double total);
-    /* Polled at least once per decoder step and encoder layer; true stops with CANCELLED.  Must be
-     * safe to call from the context's worker threads. */
+    /* Polled for every second of audio that is read (ten times a second while a pipe is waited for),
+     * every encoder layer and every decoder step; true stops with CANCELLED. */
     bool (*should_abort)(void *user);
     void *user; /* handed to the three callbacks */
 };

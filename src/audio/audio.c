@@ -24,6 +24,7 @@ static const float MAX_SAMPLE = 1e6f;
 struct wi_audio {
     struct wi_source *source;
     char *name;    /* for messages */
+    struct wi_abort abort;
     float *frames; /* [CHUNK, channels] */
     float *mono;   /* [CHUNK]: not yet resampled samples are [at, n_mono) */
     size_t at, n_mono;
@@ -38,7 +39,7 @@ static int open_source(struct wi_audio *a, const char *path, const struct wisp_a
                        struct wisp_error *err) {
     bool raw = params && params->raw;
     struct wi_input in;
-    int rc = wi_input_open(&in, path, a->name, raw, err);
+    int rc = wi_input_open(&in, path, a->name, raw, &a->abort, err);
     if (rc != WISP_OK)
         return rc;
     if (raw)
@@ -83,11 +84,13 @@ static char *message_name(const char *path) {
 }
 
 int wi_audio_open(struct wi_audio **out, const char *path, const struct wisp_audio_params *params,
-                  struct wisp_error *err) {
+                  const struct wi_abort *abort, struct wisp_error *err) {
     *out = NULL;
     struct wi_audio *a = wi_calloc(1, sizeof *a);
     if (!a)
         return wi_err_nomem(err, "the audio reader");
+    if (abort)
+        a->abort = *abort;
     a->name = message_name(path);
     int rc = a->name ? open_source(a, path, params, err) : wi_err_nomem(err, "the audio reader");
     if (rc == WISP_OK)

@@ -10,20 +10,27 @@
 #include "audio/source.h"
 #include "base/err.h"
 
-/* Copy everything from `in` to `out`; errno's value, 0 when all is well, and whose it is. */
-static int copy_all(int in, int out, bool *reading) {
+/* Copy everything from in->fd to `out`, a file in `folder`. */
+static int copy_all(const struct wi_input *in, int out, const char *folder,
+                    struct wisp_error *err) {
     char buf[65536];
+    int ready;
     for (;;) {
-        ssize_t n = read(in, buf, sizeof buf);
-        *reading = n < 0;
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n < 0 ? errno : 0;
+        int rc = wi_wait_readable(&in->fd, 1, &ready, in->name, in->abort, err);
+        if (rc != WISP_OK)
+            return rc;
+        ssize_t n = read(in->fd, buf, sizeof buf);
+        if (n < 0 && errno != EINTR && errno != EAGAIN)
+            return wi_err_errno(err, WISP_E_IO, errno, "cannot read %s", in->name);
+        if (n == 0)
+            return WISP_OK;
         for (ssize_t at = 0; at < n;) {
             ssize_t written = write(out, buf + at, (size_t)(n - at));
             if (written < 0 && errno != EINTR)
-                return errno;
+                return wi_err_errno(err, WISP_E_IO, errno,
+                                    "cannot keep %s in a temporary file in '%s' (TMPDIR chooses "
+                                    "another folder)",
+                                    in->name, folder);
             at += written > 0 ? written : 0;
         }
     }
@@ -33,7 +40,6 @@ static int copy_all(int in, int out, bool *reading) {
 static int spool(struct wi_input *in, struct wisp_error *err) {
     const char *folder = getenv("TMPDIR");
     char path[4096];
-    bool reading = false;
     if (!folder || !*folder)
         folder = "/tmp";
     if (snprintf(path, sizeof path, "%s/wisp-XXXXXX", folder) >= (int)sizeof path)
@@ -45,20 +51,13 @@ static int spool(struct wi_input *in, struct wisp_error *err) {
                             "chooses the folder)",
                             in->name, folder);
     unlink(path);
-    int failed = copy_all(in->fd, file, &reading);
-    if (!failed && lseek(file, 0, SEEK_SET) != 0)
-        failed = errno;
+    int rc = copy_all(in, file, folder, err);
+    if (rc == WISP_OK && lseek(file, 0, SEEK_SET) != 0)
+        rc = wi_err_errno(err, WISP_E_IO, errno, "cannot read %s again", in->name);
     close(in->fd);
     in->fd = file;
     in->path = NULL;
-    if (failed && reading)
-        return wi_err_errno(err, WISP_E_IO, failed, "cannot read %s", in->name);
-    if (failed)
-        return wi_err_errno(err, WISP_E_IO, failed,
-                            "cannot keep %s in a temporary file in '%s' (TMPDIR "
-                            "chooses another folder)",
-                            in->name, folder);
-    return WISP_OK;
+    return rc;
 }
 
 static int check_kind(struct wi_input *in, bool raw, struct wisp_error *err) {
@@ -84,10 +83,13 @@ static int check_kind(struct wi_input *in, bool raw, struct wisp_error *err) {
 }
 
 int wi_input_open(struct wi_input *in, const char *path, const char *name, bool raw,
-                  struct wisp_error *err) {
+                  const struct wi_abort *abort, struct wisp_error *err) {
     bool standard_input = strcmp(path, "-") == 0;
-    *in = (struct wi_input){.fd = -1, .path = standard_input ? NULL : path, .name = name};
-    int fd = standard_input ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    *in = (struct wi_input){
+        .fd = -1, .path = standard_input ? NULL : path, .name = name, .abort = abort};
+    /* A named pipe that nobody writes to yet is waited for when it is read, not here. */
+    int fd = standard_input ? STDIN_FILENO
+                            : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0)
         return wi_err_errno(err, WISP_E_IO, errno, "cannot open %s", name);
     in->fd =

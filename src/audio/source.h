@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <wisp/wisp.h>
 
+#include "base/wait.h"
+
 struct wi_source {
     int rate, channels; /* Hz; samples are interleaved */
     uint64_t frames;    /* as the container states it, 0 = unknown */
@@ -24,13 +26,14 @@ struct wi_input {
     int fd; /* at the beginning of the audio; a regular file except for headerless samples */
     const char *path; /* for ffmpeg; NULL when only `fd` has the bytes */
     const char *name; /* for messages: "'a.wav'" or "standard input" */
+    const struct wi_abort *abort;
 };
 
 /* "-" is standard input.  A pipe is copied to an unnamed temporary file, because containers need
- * seeking, unless `raw` says that it has none.  `name` must outlive the input.  Errors: IO, FORMAT
- * (empty). */
+ * seeking, unless `raw` says that it has none.  `name` and `abort` must outlive the input and its
+ * source.  Errors: IO, FORMAT (empty), CANCELLED. */
 int wi_input_open(struct wi_input *in, const char *path, const char *name, bool raw,
-                  struct wisp_error *err);
+                  const struct wi_abort *abort, struct wisp_error *err);
 
 /* UNSUPPORTED, without a text in `err`, when libsndfile does not know the format. */
 int wi_source_open_sndfile(struct wi_source **out, const struct wi_input *in,

@@ -4,7 +4,6 @@
 #define _GNU_SOURCE /* pipe2 */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
@@ -28,6 +27,7 @@ struct ffmpeg_source {
     bool cut;         /* a message says that the file ends too early; ffmpeg exits with 0 then */
     uint64_t done;    /* frames read */
     const char *name; /* borrowed */
+    const struct wi_abort *abort;
 };
 
 /* ---------------------------------------------------------------- the child's output */
@@ -49,33 +49,31 @@ static void take_message(struct ffmpeg_source *s, const char *bytes, size_t n) {
 }
 
 /* Wait for the child to write and read it: messages into `line`, one piece of output into `bytes`.
- * *got = 0 when it has closed both.  errno's value, or 0. */
-static int read_child(struct ffmpeg_source *s, uint8_t *bytes, size_t n, size_t *got) {
+ * *got = 0 when it has closed both. */
+static int read_child(struct ffmpeg_source *s, uint8_t *bytes, size_t n, size_t *got,
+                      struct wisp_error *err) {
     *got = 0;
     while (s->output >= 0 || s->messages >= 0) {
-        struct pollfd fds[2] = {{.fd = s->messages, .events = POLLIN},
-                                {.fd = s->output, .events = POLLIN}};
+        int *fds[2] = {&s->messages, &s->output}, i; /* messages first */
         char text[512];
-        if (poll(fds, 2, -1) < 0 && errno != EINTR)
-            return errno;
-        int i = fds[0].revents ? 0 : 1; /* messages first */
-        if (!fds[i].revents)
-            continue;
+        int rc = wi_wait_readable((int[2]){s->messages, s->output}, 2, &i, "ffmpeg", s->abort, err);
+        if (rc != WISP_OK)
+            return rc;
         ssize_t count = i == 0 ? read(s->messages, text, sizeof text) : read(s->output, bytes, n);
         if (count < 0 && errno != EINTR && errno != EAGAIN)
-            return errno;
+            return wi_err_errno(err, WISP_E_IO, errno, "cannot read %s from ffmpeg", s->name);
         if (count == 0) {
-            close(fds[i].fd);
-            *(i == 0 ? &s->messages : &s->output) = -1;
+            close(*fds[i]);
+            *fds[i] = -1;
         }
         if (count > 0 && i == 0)
             take_message(s, text, (size_t)count);
         if (count > 0 && i == 1) {
             *got = (size_t)count;
-            return 0;
+            return WISP_OK;
         }
     }
-    return 0;
+    return WISP_OK;
 }
 
 /* The child has closed its output: did it succeed?  `rest` bytes of an incomplete frame came last.
@@ -111,9 +109,9 @@ static int read_bytes(struct ffmpeg_source *s, uint8_t *bytes, size_t n, size_t 
     size_t got = 1;
     *have = 0;
     while (s->pid && got > 0 && (*have == 0 || *have % unit != 0)) {
-        int failed = read_child(s, bytes + *have, n - *have, &got);
-        if (failed)
-            return wi_err_errno(err, WISP_E_IO, failed, "cannot read %s from ffmpeg", s->name);
+        int rc = read_child(s, bytes + *have, n - *have, &got, err);
+        if (rc != WISP_OK)
+            return rc;
         *have += got;
     }
     return WISP_OK;
@@ -279,6 +277,7 @@ int wi_source_open_ffmpeg(struct wi_source **out, const struct wi_input *in,
     s->base = (struct wi_source){.read = read_ffmpeg, .close = close_ffmpeg};
     s->output = s->messages = -1;
     s->name = in->name;
+    s->abort = in->abort;
     int rc = start(s, in, err);
     if (rc == WISP_OK)
         rc = read_header(s, err);

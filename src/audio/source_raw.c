@@ -15,6 +15,7 @@ struct raw_source {
     uint64_t done;       /* frames */
     bool ended;
     const char *name; /* borrowed */
+    const struct wi_abort *abort;
 };
 
 /* In place, from the last sample to the first: an s16 sample is narrower than the float it becomes.
@@ -37,10 +38,14 @@ static int read_raw(struct wi_source *base, float *frames, size_t n, size_t *got
                     struct wisp_error *err) {
     struct raw_source *s = (struct raw_source *)base;
     size_t frame_bytes = s->sample_bytes * (size_t)base->channels, have = 0;
+    int ready;
     *got = 0;
     while (!s->ended && (have == 0 || have % frame_bytes != 0)) {
+        int rc = wi_wait_readable(&s->fd, 1, &ready, s->name, s->abort, err);
+        if (rc != WISP_OK)
+            return rc;
         ssize_t count = read(s->fd, (uint8_t *)frames + have, n * frame_bytes - have);
-        if (count < 0 && errno == EINTR)
+        if (count < 0 && (errno == EINTR || errno == EAGAIN))
             continue;
         if (count < 0)
             return wi_err_errno(err, WISP_E_IO, errno, "cannot read %s", s->name);
@@ -84,6 +89,7 @@ int wi_source_open_raw(struct wi_source **out, const struct wi_input *in,
                                  .close = close_raw};
     s->fd = in->fd;
     s->name = in->name;
+    s->abort = in->abort;
     s->sample_bytes = is_float ? 4 : 2;
     if (params->raw_channels > 0 && fstat(in->fd, &st) == 0 && S_ISREG(st.st_mode))
         s->base.frames = (uint64_t)st.st_size / s->sample_bytes / (uint64_t)params->raw_channels;

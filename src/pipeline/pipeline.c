@@ -23,9 +23,23 @@ double wi_now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-int wi_pipeline_mel(struct wisp_ctx *ctx, wi_sample_source read, void *source, size_t max_samples,
-                    bool one_window, struct wi_mel *mel, struct wisp_error *err) {
-    enum { CHUNK = 16384, WINDOW = WI_MEL_WINDOW_FRAMES * WI_MEL_HOP };
+enum { WINDOW = WI_MEL_WINDOW_FRAMES * WI_MEL_HOP /* samples */ };
+
+/* A stop is asked for, and progress reported, before every chunk. */
+static int between_chunks(const struct wisp_params *p, size_t n_samples, struct wisp_error *err) {
+    if (!p)
+        return WISP_OK;
+    if (p->on_progress)
+        p->on_progress(p->user, 0, (double)n_samples / WI_AUDIO_RATE);
+    return wi_abort_check(&(struct wi_abort){p->should_abort, p->user}, err);
+}
+
+/* Of up to `max_samples` samples, followed by 30 s of silence or, `filled_up`, by what is missing to
+ * 30 s. */
+static int build_mel(struct wisp_ctx *ctx, wi_sample_source read, void *source, size_t max_samples,
+                     bool filled_up, const struct wisp_params *params, struct wi_mel *mel,
+                     struct wisp_error *err) {
+    enum { CHUNK = 16384 };
     struct wi_mel_builder *builder = NULL;
     size_t total = 0, got = 0;
     memset(mel, 0, sizeof *mel);
@@ -35,18 +49,30 @@ int wi_pipeline_mel(struct wisp_ctx *ctx, wi_sample_source read, void *source, s
     do {
         size_t want = max_samples - total < CHUNK ? max_samples - total : CHUNK;
         if (rc == WISP_OK)
+            rc = between_chunks(params, total, err);
+        if (rc == WISP_OK)
             rc = read(source, samples, want, &got, err);
         if (rc == WISP_OK)
             rc = wi_mel_builder_feed(builder, samples, got, err);
         total += got;
     } while (rc == WISP_OK && got > 0 && total < max_samples);
     if (rc == WISP_OK) {
-        size_t silence = !one_window ? WINDOW : total < WINDOW ? WINDOW - total : 0;
+        size_t silence = !filled_up ? WINDOW : total < WINDOW ? WINDOW - total : 0;
         rc = wi_mel_builder_finish(builder, silence, mel, err);
     }
     wi_mel_builder_destroy(&builder);
     wi_free(samples);
     return rc;
+}
+
+int wi_pipeline_mel(struct wisp_ctx *ctx, wi_sample_source read, void *source,
+                    const struct wisp_params *params, struct wi_mel *mel, struct wisp_error *err) {
+    return build_mel(ctx, read, source, SIZE_MAX, false, params, mel, err);
+}
+
+int wi_pipeline_mel_window(struct wisp_ctx *ctx, wi_sample_source read, void *source,
+                           struct wi_mel *mel, struct wisp_error *err) {
+    return build_mel(ctx, read, source, WINDOW, true, NULL, mel, err);
 }
 
 /* One transcription under way. */
@@ -324,6 +350,24 @@ static void report_progress(const struct run *run) {
                                  frame_seconds(run->end));
 }
 
+/* What every result says about where and how it came to be. */
+static void describe(const struct wisp_ctx *ctx, struct wisp_result *r) {
+    r->device_mel = "cpu";
+    r->device_encoder = r->device_decoder = ctx->model->device;
+    r->timings.load = ctx->model->load_seconds;
+}
+
+int wi_pipeline_stopped(struct wisp_ctx *ctx, struct wisp_result **out, struct wisp_error *err) {
+    struct wi_result_builder b;
+    int rc = wi_result_init(&b, ctx->model->file->vocab, err);
+    if (rc == WISP_OK) {
+        describe(ctx, b.result);
+        rc = wi_result_take(&b, out, err);
+    }
+    wi_result_fini(&b);
+    return rc == WISP_OK ? WISP_E_CANCELLED : rc;
+}
+
 int wi_pipeline_run(struct wisp_ctx *ctx, const struct wi_mel *mel, double mel_seconds,
                     const struct wisp_params *params, struct wisp_result **out,
                     struct wisp_error *err) {
@@ -345,9 +389,7 @@ int wi_pipeline_run(struct wisp_ctx *ctx, const struct wi_mel *mel, double mel_s
     if (rc == WISP_OK || rc == WISP_E_CANCELLED) {
         struct wisp_result *r = run.result.result;
         r->duration = frame_seconds(mel->n_frames);
-        r->device_mel = "cpu";
-        r->device_encoder = r->device_decoder = ctx->model->device;
-        r->timings.load = ctx->model->load_seconds;
+        describe(ctx, r);
         r->timings.audio_mel = mel_seconds;
         r->timings.total = mel_seconds + wi_now() - start;
         int taken = wi_result_take(&run.result, out, err);

@@ -35,16 +35,23 @@ struct wisp_ctx {
 typedef int (*wi_sample_source)(void *source, float *samples, size_t n, size_t *got,
                                 struct wisp_error *err);
 
-/* The spectrogram of all samples of a source, followed by 30 s of silence; at most `max_samples` are
- * read, and with `one_window` the silence only fills them up to 30 s. */
-int wi_pipeline_mel(struct wisp_ctx *ctx, wi_sample_source read, void *source, size_t max_samples,
-                    bool one_window, struct wi_mel *mel, struct wisp_error *err);
+/* The spectrogram of all samples of a source, followed by 30 s of silence.  Of `params`, which may be
+ * NULL, only the callbacks are used. */
+int wi_pipeline_mel(struct wisp_ctx *ctx, wi_sample_source read, void *source,
+                    const struct wisp_params *params, struct wi_mel *mel, struct wisp_error *err);
+
+/* The spectrogram of the first 30 s of a source, filled up with silence. */
+int wi_pipeline_mel_window(struct wisp_ctx *ctx, wi_sample_source read, void *source,
+                           struct wi_mel *mel, struct wisp_error *err);
 
 /* Transcribe a finished spectrogram (openai-whisper's transcribe()).  On CANCELLED too, *out is a
  * result: of the windows that were done. */
 int wi_pipeline_run(struct wisp_ctx *ctx, const struct wi_mel *mel, double mel_seconds,
                     const struct wisp_params *params, struct wisp_result **out,
                     struct wisp_error *err);
+
+/* The result of a transcription that was stopped before its first window; returns CANCELLED. */
+int wi_pipeline_stopped(struct wisp_ctx *ctx, struct wisp_result **out, struct wisp_error *err);
 
 /* Seconds of a monotonic clock. */
 double wi_now(void);

@@ -41,7 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                                        .raw_channels = 1 + (data[0] >> 2 & 3),
                                        .raw_format = data[0] & 2 ? "f32" : "s16"};
     size_t piece = (size_t)1 << (6 + (data[0] >> 4 & 7)), got = 1, total = 0;
-    int rc = wi_audio_open(&audio, file.path, &params, &err);
+    int rc = wi_audio_open(&audio, file.path, &params, NULL, &err);
     NEED((rc == WISP_OK) == (audio != NULL));
     if (audio)
         (void)wi_audio_length_hint(audio);

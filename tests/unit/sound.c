@@ -21,7 +21,7 @@ struct sound sound_read(const char *path, const struct wisp_audio_params *params
     size_t capacity = 1 << 16, got = 1;
     uint32_t seed = 12345;
     s.samples = malloc(capacity * sizeof *s.samples);
-    s.rc = wi_audio_open(&audio, path, params, &s.err);
+    s.rc = wi_audio_open(&audio, path, params, NULL, &s.err);
     if (s.rc == WISP_OK)
         s.hint = wi_audio_length_hint(audio);
     while (s.rc == WISP_OK && got > 0) {

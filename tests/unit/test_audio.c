@@ -377,7 +377,7 @@ static void long_files_are_not_held_in_memory(void **state) {
     bytes_write(in_folder("long"), "", 0);
     assert_int_equal(truncate(path, (off_t)N * 4), 0);
     getrusage(RUSAGE_SELF, &before);
-    assert_int_equal(wi_audio_open(&audio, path, &params, &err), WISP_OK);
+    assert_int_equal(wi_audio_open(&audio, path, &params, NULL, &err), WISP_OK);
     do {
         assert_int_equal(wi_audio_read(audio, samples, 4096, &got, &err), WISP_OK);
         total += got;

@@ -3,6 +3,7 @@
 #include "suite.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <signal.h>
 #include <sndfile.h>
@@ -293,12 +294,57 @@ static void a_child_that_never_ends_is_ended(void **state) {
     size_t got;
     fake_ffmpeg(HEADER HALF HALF "exec sleep 100");
     clock_gettime(CLOCK_MONOTONIC, &before);
-    assert_int_equal(wi_audio_open(&audio, path, NULL, &err), WISP_OK);
+    assert_int_equal(wi_audio_open(&audio, path, NULL, NULL, &err), WISP_OK);
     assert_int_equal(wi_audio_read(audio, samples, 16, &got, &err), WISP_OK);
     assert_int_equal(got, 1);
     wi_audio_close(&audio);
     clock_gettime(CLOCK_MONOTONIC, &after);
     assert_true(after.tv_sec - before.tv_sec < 20);
+    setenv("PATH", search_path, 1);
+}
+
+static bool after_three(void *user) {
+    return ++*(int *)user > 3;
+}
+
+/* Nothing comes from `name`: the wait ends when it is called off. */
+static void stopped_waiting(const char *name, const struct wisp_audio_params *params) {
+    int asked = 0, before = count_descriptors();
+    const struct wi_abort abort = {after_three, &asked};
+    struct wi_audio *audio;
+    struct wisp_error err = {0};
+    float samples[16];
+    size_t got;
+    int rc = wi_audio_open(&audio, name, params, &abort, &err);
+    if (rc == WISP_OK)
+        rc = wi_audio_read(audio, samples, 16, &got, &err);
+    wi_audio_close(&audio);
+    if (rc != WISP_E_CANCELLED || err.code != rc || asked != 4)
+        fail_msg("%s: %d, \"%s\", asked %d times", name, rc, err.text, asked);
+    assert_int_equal(count_descriptors(), before);
+}
+
+static void waiting_can_be_called_off(void **state) {
+    (void)state;
+    struct wisp_audio_params raw;
+    wisp_audio_params_init(&raw);
+    raw.raw = true;
+    in_folder("nobody-writes");
+    assert_int_equal(mkfifo(path, 0600), 0);
+    stopped_waiting(path, NULL);
+    stopped_waiting(path, &raw);
+    int writer = open(path, O_RDWR), saved = dup(STDIN_FILENO);
+    stopped_waiting(path, NULL);
+    dup2(writer, STDIN_FILENO);
+    stopped_waiting("-", NULL);
+    stopped_waiting("-", &raw);
+    dup2(saved, STDIN_FILENO);
+    close(saved);
+    close(writer);
+    fake_ffmpeg("exec sleep 100");
+    stopped_waiting(path, NULL);
+    fake_ffmpeg(HEADER "exec sleep 100");
+    stopped_waiting(path, NULL);
     setenv("PATH", search_path, 1);
 }
 
@@ -472,6 +518,7 @@ int main(void) {
         TEST(children_that_misbehave),
         TEST(children_that_talk_much),
         TEST(a_child_that_never_ends_is_ended),
+        TEST(waiting_can_be_called_off),
         TEST(names_are_not_interpreted),
         TEST(real_ffmpeg),
         TEST(real_ffmpeg_cut),

@@ -257,6 +257,7 @@ struct log {
     size_t n_segments, n_windows;
     struct wisp_segment seen[256];
     double done, total;
+    int n_reading; /* times that progress came before all audio was read */
     long polls, stop_at;
 };
 
@@ -275,6 +276,7 @@ static void on_progress(void *user, double done, double total) {
     assert_true(done >= log->done && done <= total);
     log->done = done;
     log->total = total;
+    log->n_reading += total < 65;
 }
 
 static bool should_abort(void *user) {
@@ -302,6 +304,7 @@ static void callbacks(void **state) {
     assert_int_equal(log.n_windows, r->timings.n_windows);
     assert_true(log.n_windows > 3); /* some did not last 30 s */
     assert_true(log.done == 65 && log.total == 65);
+    assert_true(log.n_reading >= 60);
     assert_true(log.polls >= r->timings.n_decoder_steps);
     wisp_result_free(&r);
 }
@@ -320,6 +323,8 @@ static void stopping(void **state) {
         assert_int_equal(err.code, WISP_E_CANCELLED);
         assert_non_null(part);
         assert_int_equal(part->n_segments, log.n_segments);
+        assert_non_null(part->device_encoder);
+        assert_true(at > full.n_reading || part->timings.encode == 0);
         assert_true(part->n_segments <= whole->n_segments);
         assert_same_segments(part->segments, whole->segments, part->n_segments);
         assert_true(strncmp(part->text, whole->text, strlen(part->text)) == 0);
