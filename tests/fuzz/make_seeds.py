@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the seeds of the fuzz targets: seeds/{audio,ggml,safetensors,tokenizer}/.  Needs ffmpeg.
+"""Writes the seeds of the fuzz targets: seeds/{audio,ggml,image,safetensors,tokenizer}/.  Needs ffmpeg.
 usage: make_seeds.py SEEDS_FOLDER"""
 import json
 import math
@@ -143,11 +143,33 @@ def audio_seeds():
             yield name, b"\x30" + pathlib.Path(file.name).read_bytes()
 
 
+def image_seeds():
+    """One transfer as an instruction stream in both forms and as text; commands of every kind."""
+    def words(*values):
+        return struct.pack(f"<{len(values)}I", *values)
+
+    bd = (0x800, 0, 0, 0, 0x80000000, 0x02000000, 0, 0x02000000)
+    ops = words(1, 0, 0x1D000, 0x30, *bd, 0x81, 0x30, 0, 0, 0, 0, 0x1D004, 0, 2, 0, 0x40, 0,
+                3, 0, 0x1D200, 0, 0xF00, 0x1F00, 0x1C, 0, 0, 0x1D204, 0, 0x80000000, 0x18,
+                4, 0, 0x1D200, 0, 0xF00, 0x1F00, 0x1C, 5, 0x80, 0x10, 0, 0x00010100)
+    txn = words(0x06030100, 0x101, 7, 16 + len(ops)) + ops
+    preamble = words(0x11, 0x01000405, 0x01000100, 0x0B590100, 0x55FF, 1, 0x10, 0x314E5A5F, 0x635F5F31,
+                     0x676E696C, 0x39354E5F, 0x6E693131, 0x5F727473, 0x64726F77, 0x4573, 0x07BD9630, 0x55FF)
+    yield "txn", txn
+    yield "older", preamble + words(0x06010121, 0, 0xE1000, 0x20, 0, 0, 0x80000000, 0, 0, 0x02000000,
+                                    0x02010000, 0x1D204, 0x80000001, 0x03010000, 0x00010100)
+    yield "text", "\n".join(f"{w:08x}" for w, in struct.iter_unpack("<I", txn)).encode()
+    yield "commands", words(0x00030102, 0x232000, 1, 1, 0x00020103, 0x21F000, 2, 0x00080105, 0, 0x21D000,
+                            1, 2, 3, 4, 5, 6, 0x00010111, 0, 0x00030108, 0, 0x21F000, 1,
+                            0x00040107, 0, 0x21F000, 1, 1, 0x00FF0111, 2, 0, 0)
+
+
 def main():
     root = pathlib.Path(sys.argv[1])
     seeds = [("ggml", "tiny", ggml_seed())]
     seeds += [("safetensors", *seed) for seed in safetensors_seeds()]
     seeds += [("tokenizer", *seed) for seed in tokenizer_seeds()]
+    seeds += [("image", *seed) for seed in image_seeds()]
     seeds += [("audio", *seed) for seed in audio_seeds()]
     for target, name, data in seeds:
         (root / target).mkdir(parents=True, exist_ok=True)
