@@ -7,6 +7,14 @@
 #include "base/err.h"
 #include "base/mapfile.h"
 
+/* At least as many as there are: a value is the first of a list or object or follows a comma. */
+static size_t count_values(const char *data, size_t n) {
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++)
+        count += data[i] == ',' || data[i] == '[' || data[i] == '{';
+    return count;
+}
+
 int wi_json_parse(json_t **out, const char *data, size_t n, const char *model, const char *what,
                   struct wisp_error *err) {
     json_error_t place;
@@ -17,6 +25,12 @@ int wi_json_parse(json_t **out, const char *data, size_t n, const char *model, c
             "cannot load model '%s': %s has %zu bytes, more than the %d that any Whisper "
             "model needs; the model is damaged, get it again",
             model, what, n, WI_JSON_MAX);
+    if (count_values(data, n) > WI_JSON_MAX_VALUES)
+        return wi_err_set(
+            err, WISP_E_FORMAT,
+            "cannot load model '%s': %s has more than the %d values that any Whisper model "
+            "needs; the model is damaged, get it again",
+            model, what, WI_JSON_MAX_VALUES);
     json_t *root = json_loadb(data, n, JSON_REJECT_DUPLICATES, &place);
     if (!root) {
         char *near = strstr(place.text, " near"); /* followed by raw bytes of the file */

@@ -8,8 +8,9 @@
 #include <stddef.h>
 #include <wisp/wisp.h>
 
-/* More than any published model's; bounds what parsing a hostile file can allocate. */
-enum { WI_JSON_MAX = 16 << 20 };
+/* Twice what any published model's tokenizer has.  An empty object costs jansson about 230 bytes, so
+ * the values have to be counted too, to bound what parsing a hostile file allocates (120 MB). */
+enum { WI_JSON_MAX = 16 << 20, WI_JSON_MAX_VALUES = 1 << 19 };
 
 /* An object from `n` bytes of `what` (for the message) in model `model`.  Errors: FORMAT. */
 int wi_json_parse(json_t **out, const char *data, size_t n, const char *model, const char *what,

@@ -317,6 +317,30 @@ static void refuses_bombs(void **state) {
     teardown(&f);
 }
 
+/* Many small values within the limit of bytes: 5 million empty objects would take a gigabyte. */
+static void refuses_bombs_of_small_values(void **state) {
+    enum { N = 5 << 20 };
+    struct fixture f = setup();
+    const char *const values[] = {"{},", "[],", "\"\",", "7,"};
+    const char *const files[] = {"config.json", "tokenizer.json"};
+    char *text = malloc(3 * N + 32);
+    for (size_t i = 0; i < 4; i++) {
+        char *at = stpcpy(text, "{\"a\":[");
+        for (int j = 0; j < N; j++)
+            at = stpcpy(at, values[i]);
+        strcpy(at, "0]}");
+        struct mf_bytes b = mf_with_header(text, NULL, 0);
+        expect_weights(&f, b.data, b.size, WISP_E_FORMAT, "its header has more than the 524288");
+        mf_bytes_free(&b);
+        struct fixture g = setup();
+        mf_write(mf_path(g.folder, files[i % 2]), text, strlen(text));
+        expect_error(g.folder, WISP_E_FORMAT, "json has more than the 524288 values");
+        teardown(&g);
+    }
+    free(text);
+    teardown(&f);
+}
+
 static void refuses_nonfinite_weights(void **state) {
     const enum mf_type types[] = {MF_F32, MF_F16, MF_BF16};
     for (int i = 0; i < 3; i++) {
@@ -480,6 +504,7 @@ WISP_SUITE(cmocka_unit_test(failing_allocations),
            cmocka_unit_test(containers_give_the_same_weights),
            cmocka_unit_test(reads_bf16_and_bare_vocabularies), cmocka_unit_test(tied_projection),
            cmocka_unit_test(refuses_every_cut), cmocka_unit_test(refuses_lies_in_the_header),
-           cmocka_unit_test(refuses_bombs), cmocka_unit_test(refuses_nonfinite_weights),
+           cmocka_unit_test(refuses_bombs), cmocka_unit_test(refuses_bombs_of_small_values),
+           cmocka_unit_test(refuses_nonfinite_weights),
            cmocka_unit_test(refuses_bad_configs), cmocka_unit_test(refuses_bad_tokenizers),
            cmocka_unit_test(refuses_bad_shards))
