@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Trains the digits model: usage: train.py CLIPS.npz OUT.pt [--minutes 40] [--leave-out SPEAKER]
-       [--start WEIGHTS.pt]
+       [--start WEIGHTS.pt] [--pause SECONDS]
 
 Two processes with one thread each average their gradients.  Muon on the matrices of blocks and conv stem,
 AdamW on the rest; learning rate flat, then cosine; windows grow from 3.5 to 30 s (see STAGES).  An
-exponential average of the weights is what OUT.pt holds, rewritten every two minutes.  --start goes on from
-given weights: long windows, timestamps at full weight, from a third of the learning rate."""
+exponential average of the weights is what OUT.pt holds.  --minutes are of processor time in each process, so
+that a busy machine trains as long as an idle one.  --start goes on from given weights: long windows,
+timestamps at full weight, from a third of the learning rate.  The state of the run is in OUT.pt.run: the same
+command goes on from there.  --pause stops so long after the start, with exit 75 unless training is done."""
 import argparse
 import math
 import os
@@ -32,6 +34,8 @@ STAGES = [
 ]
 REFINE = [(0.10, 336, 6, 8), (0.40, 560, 12, 5), (0.50, 1500, 12, 2)]  # with --start
 PROCESSES = 2
+SAVE_EVERY = 120  # seconds
+PAUSED = 75  # EX_TEMPFAIL
 
 
 def orthogonalise(g):
@@ -141,6 +145,57 @@ def learning_rate(share, step, refine):
     return decay * min(1, (step + 1) / 200)
 
 
+class Run:
+    """Everything that changes while training, but the random numbers."""
+
+    def __init__(self, net):
+        matrices = [p for n, p in net.named_parameters()
+                    if p.ndim >= 2 and (".blocks." in n or ".conv" in n)]
+        taken = {id(p) for p in matrices}
+        others = [p for p in net.parameters() if id(p) not in taken]
+        self.net = net
+        self.muon = Muon(matrices, 0.02)
+        self.adam = torch.optim.AdamW(others, lr=3e-3, betas=(0.9, 0.98), weight_decay=0.01)
+        self.average = [p.detach().clone() for p in net.parameters()]
+        self.step = self.seen = 0
+        self.seconds = 0.0  # of processor time
+
+    def save(self, out):
+        names = [n for n, _ in self.net.named_parameters()]
+        save(dict(zip(names, [a.clone() for a in self.average])), out)
+        save({"net": self.net.state_dict(), "average": self.average, "momentum": self.muon.momentum,
+              "adam": self.adam.state_dict(), "counts": (self.step, self.seen, self.seconds)}, out + ".run")
+
+    def load(self, path):
+        state = torch.load(path)
+        self.net.load_state_dict(state["net"])
+        self.average, self.muon.momentum = state["average"], state["momentum"]
+        self.adam.load_state_dict(state["adam"])
+        self.step, self.seen, self.seconds = state["counts"]
+
+    @torch.no_grad()
+    def update(self, flat, rate):
+        """One step along the gradient `flat`, of all parameters in a row."""
+        at, params = 0, list(self.net.parameters())
+        norm = flat.norm()
+        for p in params:
+            p.grad.copy_(flat[at:at + p.numel()].view_as(p) * min(1.0, 1 / (norm.item() + 1e-6)))
+            at += p.numel()
+        self.muon.step(rate)
+        for group in self.adam.param_groups:
+            group["lr"] = 3e-3 * rate
+        self.adam.step()
+        decay = min(0.998, (1 + self.step) / (10 + self.step))
+        for a, p in zip(self.average, params):
+            a.lerp_(p, 1 - decay)
+        self.step += 1
+
+
+def save(thing, path):
+    torch.save(thing, path + ".tmp")
+    os.replace(path + ".tmp", path)
+
+
 def worker(rank, args):
     torch.manual_seed(args.seed)
     torch.set_num_threads(1)
@@ -149,57 +204,44 @@ def worker(rank, args):
     net = M.Nano()
     if args.start:
         net.load_state_dict(torch.load(args.start), strict=False)  # all but the fixed sinusoids
-    mixer = Mixer(args.clips, args.seed * 100 + rank, leave_out=args.leave_out)
-    matrices = [p for n, p in net.named_parameters()
-                if p.ndim >= 2 and (".blocks." in n or ".conv" in n)]
-    taken = {id(p) for p in matrices}
-    others = [p for p in net.parameters() if id(p) not in taken]
-    muon = Muon(matrices, 0.02)
-    adam = torch.optim.AdamW(others, lr=3e-3, betas=(0.9, 0.98), weight_decay=0.01)
-    params = list(net.parameters())
-    average = [p.detach().clone() for p in params]
-    start = saved = time.time()
-    seen, step, share, sums = 0, 0, 0.0, np.zeros(3)
-    while share < 1:
+    run = Run(net)
+    if os.path.exists(args.out + ".run"):
+        run.load(args.out + ".run")
+    mixer = Mixer(args.clips, [args.seed, rank, run.step], leave_out=args.leave_out)
+    began = saved = time.time()
+    used = time.process_time()
+    share, sums, wall = run.seconds / (60 * args.minutes), np.zeros(3), 0.0
+    while share < 1 and not (args.pause and wall > args.pause):
         stage = REFINE if args.start else next(s for until, s in STAGES if share < until)
         # all processes draw the same kind of window, so that none waits for another
-        pick = np.random.default_rng((args.seed, step)).choice(len(stage), p=[s[0] for s in stage])
+        pick = np.random.default_rng((args.seed, run.step)).choice(len(stage), p=[s[0] for s in stage])
         _, positions, most, batch = stage[pick]
         minibatch = make_batch(mixer, positions, most, batch, args.start)
         loss, text, frames = loss_of(net, minibatch, share, args.start)
         net.zero_grad()
         loss.backward()
-        flat = torch.cat([p.grad.flatten() for p in params] +
-                         [torch.tensor([time.time() - start])])
+        now = time.process_time()
+        flat = torch.cat([p.grad.flatten() for p in net.parameters()] +
+                         [torch.tensor([now - used, time.time() - began])])
+        used = now
         dist.all_reduce(flat)
         flat /= PROCESSES
-        share = flat[-1].item() / (60 * args.minutes)
-        at = 0
-        norm = flat[:-1].norm()
-        for p in params:
-            p.grad.copy_(flat[at:at + p.numel()].view_as(p) * min(1.0, 1 / (norm.item() + 1e-6)))
-            at += p.numel()
-        rate = learning_rate(share, step, args.start)
-        muon.step(rate)
-        for group in adam.param_groups:
-            group["lr"] = 3e-3 * rate
-        adam.step()
-        decay = min(0.998, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for a, p in zip(average, params):
-                a.lerp_(p, 1 - decay)
-        step += 1
-        seen += batch * PROCESSES
+        run.seconds += flat[-2].item()
+        wall = flat[-1].item()
+        share = run.seconds / (60 * args.minutes)
+        rate = learning_rate(share, run.step, args.start)
+        run.update(flat[:-2], rate)
+        run.seen += batch * PROCESSES
         sums += [text.item(), frames.item(), 1]
-        if rank == 0 and (step % 100 == 0 or share >= 1):
-            print(f"{share:.3f} step {step} samples {seen} rate {rate:.3f} text {sums[0] / sums[2]:.4f} "
-                  f"frames {sums[1] / sums[2]:.4f}", flush=True)
+        if rank == 0 and (run.step % 100 == 0 or share >= 1):
+            print(f"{share:.3f} step {run.step} samples {run.seen} rate {rate:.3f} text "
+                  f"{sums[0] / sums[2]:.4f} frames {sums[1] / sums[2]:.4f}", flush=True)
             sums[:] = 0
-        if rank == 0 and (time.time() - saved > 120 or share >= 1):
+        if rank == 0 and time.time() - saved > SAVE_EVERY:
             saved = time.time()
-            state = dict(zip([n for n, _ in net.named_parameters()], [a.clone() for a in average]))
-            torch.save(state, args.out + ".tmp")
-            os.replace(args.out + ".tmp", args.out)
+            run.save(args.out)
+    if rank == 0:
+        run.save(args.out)
     dist.destroy_process_group()
 
 
@@ -212,8 +254,11 @@ def main():
     parser.add_argument("--port", type=int, default=29411)
     parser.add_argument("--start", help="weights to refine")
     parser.add_argument("--leave-out", help="a speaker whose recordings are not used")
+    parser.add_argument("--pause", type=float, default=0)
     args = parser.parse_args()
     mp.spawn(worker, (args,), PROCESSES)
+    seconds = torch.load(args.out + ".run")["counts"][2]
+    return PAUSED if seconds < 60 * args.minutes else 0
 
 
 if __name__ == "__main__":
