@@ -201,7 +201,8 @@ static void on_segments(void *user, const struct wisp_segment *segments, size_t 
 }
 
 static void on_progress(void *user, double done, double total) {
-    progress_audio(&((struct run *)user)->progress, done, total);
+    struct run *run = user;
+    progress_audio(&run->progress, run->o->offset_ms / 1000.0, done, total);
 }
 
 static bool should_abort(void *user) {
@@ -321,21 +322,23 @@ static const char *input_name(const char *file) {
     return strcmp(file, "-") == 0 ? "standard input" : file;
 }
 
+/* Interrupted, or nobody takes what is printed: what is done goes into the files. */
 static enum cli_exit stopped(const struct run *run, const struct wisp_result *result) {
-    if (atomic_load(&run->stdout_failed)) {
-        cli_say("cannot write to standard output: the disk is full or its reader is gone; stopped");
-        return CLI_INPUT;
-    }
+    bool no_stdout = atomic_load(&run->stdout_failed);
+    const char *name = input_name(run->file), *how = no_stdout ? "stopped" : "interrupted";
+    enum cli_exit reason = no_stdout ? CLI_INPUT : CLI_INTERRUPTED;
+    if (no_stdout)
+        cli_say("cannot write to standard output: the disk is full or its reader is gone");
     if (!result || result->n_segments == 0) {
-        cli_say("interrupted before any of '%s' was done; nothing was written",
-                input_name(run->file));
-        return CLI_INTERRUPTED;
+        cli_say("%s before any of '%s' was transcribed; nothing of it was written", how, name);
+        return reason;
     }
-    double until = result->segments[result->n_segments - 1].end;
     enum cli_exit code = write_outputs(run, result, true);
-    cli_say("interrupted: '%s' is transcribed up to %.1f of %.1f s%s", input_name(run->file), until,
-            result->duration, n_wanted(run->o) ? ", which was written" : "");
-    return code == CLI_DONE ? CLI_INTERRUPTED : code;
+    bool written = n_wanted(run->o) > 0 && code == CLI_DONE;
+    cli_say("%s: '%s' is transcribed up to %.1f of %.1f s%s", how, name,
+            result->segments[result->n_segments - 1].end, result->duration,
+            written ? ", which was written" : "");
+    return code == CLI_DONE || no_stdout ? reason : code;
 }
 
 /* Seconds of audio that -ot and -d leave. */
@@ -428,8 +431,10 @@ static enum cli_exit transcribe_all(struct options *o, const struct wisp_audio_p
     bool any = false;
     for (size_t i = 0; i < o->files.n; i++)
         any = any || readable[i] == CLI_DONE;
+    interrupt_quit();
     if (any)
         code = session_open(&session, o->model, o->threads);
+    interrupt_catch();
     if (any && code == CLI_DONE)
         code = fit_to_model(o, &session.info);
     if (any && code == CLI_DONE && !o->no_prints)
@@ -453,7 +458,6 @@ static enum cli_exit run_options(struct options *o) {
         return cli_fail_nomem();
     for (size_t i = 0; i < o->files.n; i++)
         readable[i] = check_input(o->files.v[i]);
-    interrupt_catch();
     code = transcribe_all(o, &audio, readable);
     free(readable);
     return code;

@@ -49,21 +49,22 @@ static bool is_due(struct progress *p, double done, double total) {
     return true;
 }
 
-void progress_audio(struct progress *p, double done, double total) {
-    int now = percent(done, total);
+void progress_audio(struct progress *p, double begin, double done, double end) {
+    double worked = done > begin ? done - begin : 0;
+    int now = percent(worked, end - begin);
     if (p->lines && now >= p->last_percent + LINE_PERCENT) {
         p->last_percent = now - now % LINE_PERCENT;
         cli_say("progress = %3d%%", now);
     }
-    if (!is_due(p, done, total))
+    if (!is_due(p, done, end))
         return;
     double elapsed = progress_elapsed(p);
     fprintf(stderr, "\r%3d%%  ", now);
     out_time(stderr, done, true, '.');
     fputs(" / ", stderr);
-    out_time(stderr, total, true, '.');
-    if (done > 0 && elapsed > 0)
-        fprintf(stderr, "  %.1fx realtime", done / elapsed);
+    out_time(stderr, end, true, '.');
+    if (worked > 0 && elapsed > 0)
+        fprintf(stderr, "  %.1fx realtime", worked / elapsed);
     fputs("\033[K", stderr);
     fflush(stderr);
 }

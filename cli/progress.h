@@ -19,8 +19,8 @@ struct progress {
 /* `wanted` false: show nothing; `lines`: plain lines also when standard error is no terminal. */
 void progress_init(struct progress *p, bool wanted, bool lines);
 
-/* Seconds of audio done and in all; total 0 = unknown. */
-void progress_audio(struct progress *p, double done, double total);
+/* Seconds of audio: where the work began, how far it is, where it will end. */
+void progress_audio(struct progress *p, double begin, double done, double end);
 /* Bytes done and in all; total 0 = unknown. */
 void progress_bytes(struct progress *p, double done, double total);
 

@@ -349,6 +349,9 @@ class CliTest(unittest.TestCase):
         rc, out, err = self.wisp("a.wav", "-np", "-pp")
         self.assertEqual(rc, 0)
         self.assertIn("progress = 100%", err)
+        tiny_model.write_wav(self.dir / "o.wav", tiny_model.samples(65))
+        rc, out, err = self.wisp("o.wav", "-np", "-pp", "-nt", "-ot", "30000")  # windows at 30 and 60 s
+        self.assertEqual(err, "wisp: progress =  85%\nwisp: progress = 100%\n")
 
     def test_progress_on_a_terminal(self):
         tiny_model.write_wav(self.dir / "o.wav", tiny_model.samples(65))
@@ -374,7 +377,7 @@ class CliTest(unittest.TestCase):
                                 env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def test_interrupt_writes_what_is_done(self):
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             with self.subTest(signal=number.name):
                 process = self.start_long("-oj", "-osrt")
                 first = process.stdout.readline()
@@ -388,6 +391,38 @@ class CliTest(unittest.TestCase):
                 self.assertEqual([LINE.fullmatch(line)[7] for line in (first + out).splitlines()], shown)
                 self.assertLess(root["segments"][-1]["end"], 1200)
                 self.assertEqual(self.files(), ["a.wav", "o.wav", "o.wav.json", "o.wav.srt"])
+
+    def test_reader_that_goes_away(self):
+        """As with `wisp FILE -osrt | head -1`: what was done until then is in the file."""
+        process = self.start_long("-oj", "-osrt")
+        process.stdout.readline()
+        process.stdout.close()
+        err = process.stderr.read()
+        self.assertEqual(process.wait(30), 2, err)
+        self.assertIn("cannot write to standard output", err)
+        root = json.loads((self.dir / "o.wav.json").read_text())
+        self.assertTrue(root["interrupted"])
+        self.assertTrue(0 < len(root["segments"]) and root["segments"][-1]["end"] < 1200)
+        self.assertEqual(self.files(), ["a.wav", "o.wav", "o.wav.json", "o.wav.srt"])
+
+    def test_interrupt_while_audio_is_read(self):
+        """A pipe that brings nothing more, and a file that takes seconds to read."""
+        os.mkfifo(self.dir / "pipe")
+        with open(self.dir / "long.raw", "wb") as f:
+            f.truncate(2 * 16000 * 3 * 3600)
+        for args in (["pipe", "-oj"], ["pipe", "-oj", "--raw", "s16"], ["long.raw", "-oj", "--raw", "s16"]):
+            with self.subTest(args=args):
+                process = subprocess.Popen([WISP, "-m", self.multi, *args], cwd=self.dir, env=self.env,
+                                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                process.stderr.readline()  # the model is open
+                time.sleep(0.2)
+                before = time.monotonic()
+                process.send_signal(signal.SIGINT)
+                out, err = process.communicate(timeout=30)
+                self.assertEqual((process.returncode, out), (4, ""), err)
+                self.assertLess(time.monotonic() - before, 1)
+                self.assertIn(f"'{args[0]}'", err)
+                self.assertEqual(self.files(), ["a.wav", "long.raw", "pipe"])
 
     def test_interrupt_ends_the_list_of_files(self):
         process = self.start_long("a.wav", "-otxt")
