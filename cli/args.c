@@ -13,7 +13,8 @@ enum { WIDTH = 80, HELP_COLUMN = 34, MAX_WORD = 64 };
 
 /* ------------------------------------------------------------------ nearest names */
 
-/* Levenshtein distance of words of at most MAX_WORD characters. */
+/* Insertions and deletions between words of at most MAX_WORD characters.  A replaced character
+ * counts as two, so that words of one other character, -x and -m, are not near. */
 static int edit_distance(const char *a, const char *b) {
     int row[MAX_WORD + 1]; /* distance of the first i characters of a to a prefix of b */
     int n = (int)strlen(a);
@@ -23,7 +24,7 @@ static int edit_distance(const char *a, const char *b) {
         int diagonal = row[0];
         row[0] = j;
         for (int i = 1; i <= n; i++) {
-            int replace = diagonal + (a[i - 1] != *b);
+            int replace = diagonal + (a[i - 1] != *b ? 2 : 0);
             diagonal = row[i];
             int gap = (row[i] < row[i - 1] ? row[i] : row[i - 1]) + 1;
             row[i] = replace < gap ? replace : gap;

@@ -40,13 +40,21 @@ enum cli_exit cli_fail_nomem(void) {
     return CLI_INTERNAL;
 }
 
+enum cli_exit cli_fail_stdout(int errnum) {
+    cli_say("cannot write to standard output: %s",
+            errnum == ENOSPC  ? "the disk is full; free some space"
+            : errnum == EPIPE ? "its reader is gone"
+            : errnum          ? strerror(errnum)
+                              : "the disk is full or its reader is gone");
+    return CLI_INPUT;
+}
+
 enum cli_exit cli_close_stdout(enum cli_exit so_far) {
     bool failed = ferror(stdout) != 0;
-    errno = 0;
-    if (fclose(stdout) != 0)
+    int errnum = 0;
+    if (fclose(stdout) != 0) {
         failed = true;
-    if (!failed || so_far != CLI_DONE)
-        return so_far;
-    cli_say("cannot write to standard output%s%s", errno ? ": " : "", errno ? strerror(errno) : "");
-    return CLI_INPUT;
+        errnum = errno;
+    }
+    return failed && so_far == CLI_DONE ? cli_fail_stdout(errnum) : so_far;
 }

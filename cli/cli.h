@@ -26,6 +26,10 @@ enum cli_exit cli_fail(const struct wisp_error *err);
 /* Say that memory ran out; returns CLI_INTERNAL. */
 enum cli_exit cli_fail_nomem(void);
 
+/* Say that standard output does not take what is printed, and why: errno's value, or 0 when stdio
+ * has lost it; returns CLI_INPUT. */
+enum cli_exit cli_fail_stdout(int errnum);
+
 /* Flush and close standard output; CLI_INPUT with a message when what was printed did not arrive.
  */
 enum cli_exit cli_close_stdout(enum cli_exit so_far);

@@ -157,7 +157,7 @@ static enum cli_exit dump(enum stage stage, const struct options *o) {
     enum cli_exit code = parse_raw(o->raw, &audio);
     if (code == CLI_DONE && o->audio)
         code = check_input(o->audio);
-    if (code == CLI_DONE && strcmp(o->output, "-") != 0)
+    if (code == CLI_DONE)
         code = outfile_check(o->output);
     if (code == CLI_DONE)
         code = session_open(&session, o->model, o->threads);

@@ -1,7 +1,7 @@
 /* wisp transcribe: audio files to text on standard output and into files. */
+#include <errno.h>
 #include <limits.h>
 #include <math.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,25 +128,33 @@ static int n_wanted(const struct options *o) {
     return n;
 }
 
+static bool is_stdout(const char *prefix) {
+    return strcmp(prefix, "-") == 0;
+}
+
+/* The i-th -of, by itself and against those before it. */
+static bool check_prefix(const struct options *o, size_t i) {
+    const char *prefix = o->prefixes.v[i];
+    bool taken = false;
+    for (size_t j = 0; j < i; j++)
+        taken = taken || strcmp(prefix, o->prefixes.v[j]) == 0;
+    if (!*prefix || prefix[strlen(prefix) - 1] == '/')
+        cli_say("-of needs the beginning of a file name, such as out/talk, not '%s'", prefix);
+    else if (taken && !is_stdout(prefix))
+        cli_say("two inputs cannot both be written to -of '%s'; give each its own", prefix);
+    else if (is_stdout(prefix) && n_wanted(o) > 1)
+        cli_say("-of - writes one format to standard output, not %d; choose one", n_wanted(o));
+    else
+        return true;
+    return false;
+}
+
 static bool check_prefixes(const struct options *o) {
     if (o->prefixes.n && !n_wanted(o) && !o->no_prints)
         cli_say("warning: -of writes nothing without a format; add -otxt, -osrt, -oj ...");
-    for (size_t i = 0; i < o->prefixes.n; i++) {
-        if (!*o->prefixes.v[i]) {
-            cli_say("-of needs a name, not an empty one");
+    for (size_t i = 0; i < o->prefixes.n; i++)
+        if (!check_prefix(o, i))
             return false;
-        }
-        for (size_t j = 0; j < i; j++)
-            if (strcmp(o->prefixes.v[i], o->prefixes.v[j]) == 0 && *o->prefixes.v[i] != '-') {
-                cli_say("two inputs cannot both be written to -of '%s'; give each its own",
-                        o->prefixes.v[i]);
-                return false;
-            }
-        if (strcmp(o->prefixes.v[i], "-") == 0 && n_wanted(o) > 1) {
-            cli_say("-of - writes one format to standard output, not %d; choose one", n_wanted(o));
-            return false;
-        }
-    }
     return true;
 }
 
@@ -186,7 +194,7 @@ struct run {
     const char *prefix; /* of output files */
     struct progress progress;
     bool print_segments;
-    atomic_bool stdout_failed;
+    int stdout_errno; /* why standard output takes no more; 0 = it does */
 };
 
 static void on_segments(void *user, const struct wisp_segment *segments, size_t n) {
@@ -196,8 +204,9 @@ static void on_segments(void *user, const struct wisp_segment *segments, size_t 
     progress_hide(&run->progress);
     for (size_t i = 0; i < n; i++)
         out_line(stdout, &segments[i], !run->o->no_timestamps);
+    errno = 0;
     if (fflush(stdout) != 0 || ferror(stdout))
-        atomic_store(&run->stdout_failed, true);
+        run->stdout_errno = errno ? errno : EIO;
 }
 
 static void on_progress(void *user, double done, double total) {
@@ -206,7 +215,7 @@ static void on_progress(void *user, double done, double total) {
 }
 
 static bool should_abort(void *user) {
-    return interrupted() || atomic_load(&((struct run *)user)->stdout_failed);
+    return interrupted() || ((struct run *)user)->stdout_errno != 0;
 }
 
 static void fill_params(struct wisp_params *p, const struct options *o, struct run *run) {
@@ -262,7 +271,7 @@ static enum cli_exit fit_to_model(struct options *o, const struct wisp_model_inf
 static char *output_path(const struct run *run, const struct out_format *format) {
     size_t size = strlen(run->prefix) + strlen(format->extension) + 2;
     char *path = malloc(size);
-    if (path && strcmp(run->prefix, "-") == 0)
+    if (path && is_stdout(run->prefix))
         strcpy(path, "-");
     else if (path)
         snprintf(path, size, "%s.%s", run->prefix, format->extension);
@@ -307,7 +316,7 @@ static enum cli_exit write_outputs(const struct run *run, const struct wisp_resu
 /* All that can be known to fail before the work. */
 static enum cli_exit check_outputs(const struct run *run) {
     for (int i = 0; i < N_FORMATS; i++) {
-        if (!run->o->wanted[i] || strcmp(run->prefix, "-") == 0)
+        if (!run->o->wanted[i])
             continue;
         char *path = output_path(run, formats[i]);
         enum cli_exit code = path ? outfile_check(path) : cli_fail_nomem();
@@ -324,11 +333,9 @@ static const char *input_name(const char *file) {
 
 /* Interrupted, or nobody takes what is printed: what is done goes into the files. */
 static enum cli_exit stopped(const struct run *run, const struct wisp_result *result) {
-    bool no_stdout = atomic_load(&run->stdout_failed);
+    int no_stdout = run->stdout_errno;
     const char *name = input_name(run->file), *how = no_stdout ? "stopped" : "interrupted";
-    enum cli_exit reason = no_stdout ? CLI_INPUT : CLI_INTERRUPTED;
-    if (no_stdout)
-        cli_say("cannot write to standard output: the disk is full or its reader is gone");
+    enum cli_exit reason = no_stdout ? cli_fail_stdout(no_stdout) : CLI_INTERRUPTED;
     if (!result || result->n_segments == 0) {
         cli_say("%s before any of '%s' was transcribed; nothing of it was written", how, name);
         return reason;
@@ -384,7 +391,7 @@ static enum cli_exit transcribe_file(struct run *run, const struct wisp_audio_pa
     enum cli_exit code = check_outputs(run);
     if (code != CLI_DONE)
         return code;
-    bool stdout_is_taken = n_wanted(o) && strcmp(run->prefix, "-") == 0;
+    bool stdout_is_taken = n_wanted(o) && is_stdout(run->prefix);
     run->print_segments = !stdout_is_taken;
     progress_init(&run->progress, !o->no_prints || o->print_progress, o->print_progress);
     fill_params(&params, o, run);
@@ -418,7 +425,7 @@ static enum cli_exit transcribe_each(const struct options *o, const struct sessi
         if (one == CLI_INTERRUPTED)
             return one;
         first = first == CLI_DONE ? one : first;
-        if (atomic_load(&run.stdout_failed))
+        if (run.stdout_errno)
             break;
     }
     return first;

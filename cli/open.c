@@ -86,6 +86,10 @@ enum cli_exit check_input(const char *path) {
     struct stat st;
     if (strcmp(path, "-") == 0)
         return CLI_DONE;
+    if (!*path) {
+        cli_say("the name of an audio file is empty; give a file, or - for standard input");
+        return CLI_USAGE;
+    }
     int errnum = stat(path, &st) != 0 || access(path, R_OK) != 0 ? errno : 0;
     if (errnum == ENOENT && !strchr(path, '/') && !strchr(path, '.')) {
         const char *nearest = args_nearest(path, cli_commands);

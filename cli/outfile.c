@@ -8,6 +8,31 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static bool is_stdout(const char *path) {
+    return strcmp(path, "-") == 0;
+}
+
+static const char *cure_of(int errnum) {
+    switch (errnum) {
+    case ENOSPC:
+    case EDQUOT: return "; free some space";
+    case ENOENT: return "; make its folder first";
+    case EISDIR: return "; choose another name";
+    case EACCES:
+    case EROFS: return "; choose a folder that you can write to";
+    default: return "";
+    }
+}
+
+static enum cli_exit cannot_write(const char *path, int errnum) {
+    if (is_stdout(path))
+        return cli_fail_stdout(errnum);
+    cli_say("cannot write '%s': %s%s", path, strerror(errnum), cure_of(errnum));
+    return errnum == ENOMEM ? CLI_INTERNAL : CLI_INPUT;
+}
+
+/* ------------------------------------------------------------------ where it goes */
+
 /* The folder that `path` lies in, for free(). */
 static char *folder_of(const char *path) {
     const char *slash = strrchr(path, '/');
@@ -16,60 +41,97 @@ static char *folder_of(const char *path) {
     return slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
 }
 
-static enum cli_exit cannot_write(const char *path, int errnum) {
-    const char *cure = errnum == ENOSPC || errnum == EDQUOT ? "; free some space"
-                       : errnum == ENOENT                   ? "; make its folder first"
-                       : errnum == EACCES || errnum == EROFS
-                           ? "; choose a folder that you can write with -of"
-                           : "";
-    cli_say("cannot write '%s': %s%s", path, strerror(errnum), cure);
-    return CLI_INPUT;
+static char *join(const char *folder, const char *name) {
+    size_t size = strlen(folder) + strlen(name) + 2;
+    char *path = malloc(size);
+    if (path)
+        snprintf(path, size, "%s/%s", folder, name);
+    return path;
+}
+
+/* `path` with symbolic links followed; the file at their end need not be there.  For free(); NULL
+ * with errno. */
+static char *follow(const char *path) {
+    char target[PATH_MAX];
+    char *real = realpath(path, NULL);
+    if (real || errno != ENOENT)
+        return real;
+    ssize_t n = readlink(path, target, sizeof target - 1);
+    if (n < 0)
+        return strdup(path); /* no link: a new file */
+    target[n] = '\0';
+    char *folder = folder_of(path);
+    char *next = !folder ? NULL : target[0] == '/' ? strdup(target) : join(folder, target);
+    char *end = next ? follow(next) : NULL; /* ends: realpath sees loops */
+    free(folder);
+    free(next);
+    return end;
+}
+
+/* errno's value for a file at `path`, which is no link, 0 when it can be written. */
+static int check_place(const char *path) {
+    struct stat st;
+    if (stat(path, &st) == 0) {
+        if (S_ISDIR(st.st_mode))
+            return EISDIR;
+        if (access(path, W_OK) != 0)
+            return errno;
+        if (!S_ISREG(st.st_mode))
+            return 0;
+    }
+    char *folder = folder_of(path);
+    int errnum = !folder ? ENOMEM : access(folder, W_OK | X_OK) == 0 ? 0 : errno;
+    free(folder);
+    return errnum;
 }
 
 enum cli_exit outfile_check(const char *path) {
-    struct stat st;
-    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
-        cli_say("cannot write '%s': a folder of that name is there; choose another name with -of",
-                path);
-        return CLI_INPUT;
-    }
-    char *folder = folder_of(path);
-    if (!folder)
-        return cli_fail_nomem();
-    int errnum = access(folder, W_OK | X_OK) == 0 ? 0 : errno;
-    free(folder);
+    if (is_stdout(path))
+        return CLI_DONE;
+    char *end = follow(path);
+    int errnum = end ? check_place(end) : errno;
+    free(end);
     return errnum ? cannot_write(path, errnum) : CLI_DONE;
 }
 
-/* A new file beside file->path. */
+/* ------------------------------------------------------------------ writing it */
+
+/* A new file in the folder of file->path. */
 static FILE *open_temp(struct outfile *file) {
-    size_t size = strlen(file->path) + 32;
-    file->temp = malloc(size);
-    if (!file->temp)
-        return NULL;
+    char name[64];
+    char *folder = folder_of(file->path);
     int fd = -1;
-    for (unsigned n = 0; fd < 0 && n < 1000; n++) {
-        snprintf(file->temp, size, "%s.%ld.%u.tmp", file->path, (long)getpid(), n);
+    for (unsigned n = 0; folder && fd < 0 && n < 1000; n++) {
+        snprintf(name, sizeof name, ".wisp-%ld-%u.tmp", (long)getpid(), n);
+        free(file->temp);
+        file->temp = join(folder, name);
+        if (!file->temp)
+            break;
         fd = open(file->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (fd < 0 && errno != EEXIST)
-            return NULL;
+            break;
+    }
+    free(folder);
+    if (fd < 0) { /* not ours to remove */
+        free(file->temp);
+        file->temp = NULL;
     }
     return fd < 0 ? NULL : fdopen(fd, "w");
 }
 
 enum cli_exit outfile_open(struct outfile *file, const char *path) {
-    *file = (struct outfile){0};
-    if (strcmp(path, "-") == 0) {
-        file->f = stdout;
-        file->path = strdup("standard output");
-        return file->path ? CLI_DONE : cli_fail_nomem();
-    }
     struct stat st;
-    bool there = stat(path, &st) == 0;
-    file->path = there ? realpath(path, NULL) : strdup(path);
+    *file = (struct outfile){.path = is_stdout(path) ? strdup(path) : follow(path)};
     if (!file->path)
         return cannot_write(path, errno);
+    if (is_stdout(path)) {
+        file->f = stdout;
+        return CLI_DONE;
+    }
+    bool there = stat(file->path, &st) == 0;
     file->f = there && !S_ISREG(st.st_mode) ? fopen(file->path, "w") : open_temp(file);
+    if (file->f && there && file->temp)
+        fchmod(fileno(file->f), st.st_mode & 07777); /* what was private stays so */
     if (file->f)
         return CLI_DONE;
     int errnum = errno;
@@ -77,12 +139,23 @@ enum cli_exit outfile_open(struct outfile *file, const char *path) {
     return cannot_write(path, errnum);
 }
 
+/* Whether all that was written arrived; if not, why: errno's value, or 0 when stdio has lost it. */
+static bool flush(const struct outfile *file, int *errnum) {
+    bool failed_before = ferror(file->f) != 0, failed = fflush(file->f) != 0;
+    *errnum = failed ? errno : 0;
+    /* A byte more, in a file that will not stay, fails for the same reason. */
+    if (failed_before && !failed && file->f != stdout)
+        *errnum = write(fileno(file->f), "", 1) < 0 ? errno : EIO;
+    return !failed_before && !failed;
+}
+
 enum cli_exit outfile_commit(struct outfile *file) {
-    errno = 0;
-    bool ok = fflush(file->f) == 0 && !ferror(file->f);
-    if (file->temp)
-        ok = ok && fsync(fileno(file->f)) == 0;
-    int errnum = errno;
+    int errnum;
+    bool ok = flush(file, &errnum);
+    if (ok && file->temp && fsync(fileno(file->f)) != 0) {
+        ok = false;
+        errnum = errno;
+    }
     if (file->f != stdout && fclose(file->f) != 0 && ok) {
         ok = false;
         errnum = errno;
@@ -92,11 +165,11 @@ enum cli_exit outfile_commit(struct outfile *file) {
         ok = false;
         errnum = errno;
     }
-    if (ok) {
+    enum cli_exit code = ok ? CLI_DONE : cannot_write(file->path, errnum);
+    if (ok) { /* it is in its place */
         free(file->temp);
         file->temp = NULL;
     }
-    enum cli_exit code = ok ? CLI_DONE : cannot_write(file->path, errnum ? errnum : EIO);
     outfile_discard(file);
     return code;
 }

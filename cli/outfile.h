@@ -10,20 +10,19 @@
 
 struct outfile {
     FILE *f;
-    char *path; /* where it goes, symbolic links followed */
-    char
-        *temp; /* where it is written; NULL = in place (a device or pipe), "-" is standard output */
+    char *path; /* where it goes, symbolic links followed; "-" is standard output */
+    char *temp; /* where it is written; NULL = in place: a device, a pipe, standard output */
 };
+
+/* Whether a file could be written at `path`, before hours of work go into it. */
+enum cli_exit outfile_check(const char *path);
 
 /* Open `path` for writing; "-" is standard output. */
 enum cli_exit outfile_open(struct outfile *file, const char *path);
 
-/* Give the file its name.  CLI_INPUT when it could not be written completely; nothing is left then.
- */
+/* Give the file its name.  CLI_INPUT when it could not be written completely; nothing is left
+ * then. */
 enum cli_exit outfile_commit(struct outfile *file);
 void outfile_discard(struct outfile *file);
-
-/* Whether a file could be made at `path`, before hours of work go into it. */
-enum cli_exit outfile_check(const char *path);
 
 #endif

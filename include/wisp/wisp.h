@@ -207,13 +207,16 @@ struct wisp_params {
     double offset, duration;        /* seconds of the audio to work on; duration 0 = to the end */
     uint64_t seed;                  /* for sampling at temperature > 0 */
 
-    /* Called when a window is done, with its segments.  May be NULL. */
+    /* Callbacks, each of which may be NULL.  They run in the thread that called wisp_transcribe_*, and
+     * must not use the context.
+     *
+     * Called when a window is done, with its segments. */
     void (*on_segments)(void *user, const struct wisp_segment *segments, size_t n);
     /* Called with the position in the audio and its end, in seconds, before the first window and after
      * every one; before that, while the audio is read, with 0 and how much of it has been read. */
     void (*on_progress)(void *user, double done, double total);
     /* Polled for every second of audio that is read (ten times a second while a pipe is waited for),
-     * every encoder layer and every decoder step; true stops with CANCELLED. */
+     * every encoder layer and every decoder step; true stops the transcription with CANCELLED. */
     bool (*should_abort)(void *user);
     void *user; /* handed to the three callbacks */
 };

@@ -119,10 +119,14 @@ class CliTest(unittest.TestCase):
 
     def test_unknown_options_get_the_nearest(self):
         for wrong, right in (("--modle", "--model"), ("-otxtt", "-otxt"), ("--output-jsn", "--output-json"),
-                             ("--beamsize", "--beam-size"), ("-ojj", "-oj")):
+                             ("--beamsize", "--beam-size"), ("-ojj", "-oj"), ("--nf", "-nf"),
+                             ("--lenguage", "--language"), ("--tempreature", "--temperature")):
             self.assert_error(self.wisp(wrong, "a.wav"), 1, f"'{wrong}'", f"'{right}'")
         self.assert_error(self.run_wisp("model", "list", "--jsn"), 1, "'--json'")
-        self.assert_error(self.wisp("--" + "x" * 500, "a.wav"), 1, "unknown option")
+        for wrong in ("--" + "x" * 500, "-x", "-9", "--zzz"):
+            result = self.wisp(wrong, "a.wav")
+            self.assert_error(result, 1, f"unknown option '{wrong}'", "--help")
+            self.assertNotIn("mean", result[2])
 
     def test_bad_values(self):
         for option, value in (("-bs", "5x"), ("-bs", "0"), ("-bs", "17"), ("-bs", ""), ("-bs", " 5"),
@@ -165,6 +169,7 @@ class CliTest(unittest.TestCase):
         (self.dir / "text.wav").write_text("this is no audio\n" * 50)
         self.assert_error(self.wisp("missing.wav"), 2, "'missing.wav'")
         self.assert_error(self.wisp("."), 2, "'.'", "folder")
+        self.assert_error(self.wisp(""), 1, "empty")
         for name in ("empty.wav", "text.wav"):
             rc, out, err = self.wisp(name)
             self.assertEqual((rc, out), (2, ""), name)
@@ -284,7 +289,11 @@ class CliTest(unittest.TestCase):
         self.assert_error(self.wisp("a.wav", "b.wav", "-otxt", "-of", "p"), 1, "-of")
         self.assert_error(self.wisp("a.wav", "-otxt", "-of", "p", "-of", "q"), 1, "-of")
         self.assert_error(self.wisp("a.wav", "b.wav", "-otxt", "-of", "p", "-of", "p"), 1, "'p'")
-        self.assert_error(self.wisp("a.wav", "-otxt", "-of", ""), 1, "-of")
+        for prefix in ("", "out/", "/"):
+            self.assert_error(self.wisp("a.wav", "-otxt", "-of", prefix), 1, "-of", f"'{prefix}'")
+        longest = 251 * "n"
+        self.assertEqual(self.wisp("a.wav", "-otxt", "-of", longest)[0], 0)
+        self.assertTrue((self.dir / f"{longest}.txt").exists())
 
     def test_output_to_standard_output(self):
         self.wisp("a.wav", "-osrt", "-np")
@@ -300,6 +309,24 @@ class CliTest(unittest.TestCase):
         self.assertIn("'no/such/folder.json'", err)
         os.mkdir(self.dir / "d.json")
         self.assertEqual(self.wisp("a.wav", "-oj", "-of", "d")[0:2], (2, ""))
+
+    def test_what_is_there_keeps_its_permissions(self):
+        (self.dir / "a.wav.txt").touch(mode=0o640)
+        self.assertEqual(self.wisp("a.wav", "-otxt")[0], 0)
+        self.assertEqual((self.dir / "a.wav.txt").stat().st_mode & 0o777, 0o640)
+        self.assertGreater((self.dir / "a.wav.txt").stat().st_size, 0)
+        if os.geteuid() != 0:
+            (self.dir / "a.wav.txt").chmod(0o440)
+            self.assert_error(self.wisp("a.wav", "-np", "-otxt"), 2, "'a.wav.txt'", "Permission denied")
+
+    def test_full_disk_says_so(self):
+        """Also when it fills up in the middle of many numbers."""
+        self.assert_error(self.run_wisp("dump", "mel", "-m", self.multi, "-f", "a.wav", "-o", "/dev/full"),
+                          2, "'/dev/full'", "No space left on device")
+        os.symlink("/dev/full", self.dir / "full.txt")
+        rc, out, err = self.wisp("a.wav", "-np", "-otxt", "-of", "full")
+        self.assertEqual((rc, err), (2, "wisp: cannot write '/dev/full': No space left on device; free "
+                                        "some space\n"))
 
     def test_full_disk_leaves_nothing(self):
         (self.dir / "a.wav.json").write_text("old")
@@ -318,6 +345,15 @@ class CliTest(unittest.TestCase):
         out = self.wisp("a.wav", "-nt", "-otxt", "-of", "link")[1]
         self.assertEqual((self.dir / "real.txt").read_text(), out)
         self.assertTrue((self.dir / "link.txt").is_symlink())
+        os.mkdir(self.dir / "d")
+        os.symlink("d/second.txt", self.dir / "first.txt")
+        os.symlink("third.txt", self.dir / "d" / "second.txt")
+        self.assertEqual(self.wisp("a.wav", "-nt", "-otxt", "-of", "first")[0], 0)
+        self.assertEqual((self.dir / "d" / "third.txt").read_text(), out)
+        self.assertTrue((self.dir / "d" / "second.txt").is_symlink())
+        os.symlink("loop.txt", self.dir / "loop.txt")
+        self.assert_error(self.wisp("a.wav", "-np", "-otxt", "-of", "loop"), 2, "'loop.txt'", "symbolic")
+        self.assertTrue((self.dir / "loop.txt").is_symlink())
         self.assertEqual(self.wisp("a.wav", "-otxt", "-of", "null")[0], 0)
         self.assertTrue(pathlib.Path("/dev/null").is_char_device())
 
@@ -325,9 +361,10 @@ class CliTest(unittest.TestCase):
         with open("/dev/full", "w") as full:
             rc, out, err = self.wisp("a.wav", stdout=full)
             self.assertEqual(rc, 2)
-            self.assertIn("standard output", err)
+            self.assertIn("standard output: the disk is full", err)
             rc, out, err = self.run_wisp("--help", stdout=full)
-            self.assertEqual(rc, 2)
+            self.assertEqual((rc, err), (2, "wisp: cannot write to standard output: the disk is full; free "
+                                            "some space\n"))
             rc, out, err = self.wisp("a.wav", "-oj", "-of", "-", stdout=full)
             self.assertEqual(rc, 2)
         read_end, write_end = os.pipe()
