@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *const cli_commands[] = {"transcribe", "demo", "model", "bench", "doctor", "dump", NULL};
+const char *const cli_commands[] = {"transcribe", "demo", "model", "bench", "doctor", "dump", "npu", NULL};
 
 enum cli_exit cli_exit_of(int wisp_code) {
     switch (wisp_code) {

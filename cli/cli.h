@@ -41,6 +41,7 @@ int cmd_model(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_dump(int argc, char **argv);
+int cmd_npu(int argc, char **argv);
 
 /* The command words, NULL at the end. */
 extern const char *const cli_commands[];

@@ -93,7 +93,8 @@ static void print_help(void) {
            "  model       list, get and look into models\n"
            "  bench       how fast each stage runs here\n"
            "  doctor      what wisp finds on this machine, and cures\n"
-           "  dump        a stage's output as a NumPy file\n");
+           "  dump        a stage's output as a NumPy file\n"
+           "  npu         tools for programs of the NPU's cores\n");
     args_help(stdout, table);
     printf("\nExit codes: 0 done, 1 usage, 2 input or model file, 3 device, 4 interrupted with\n"
            "partial output written, 5 internal error.\n");

@@ -15,8 +15,8 @@ static void keep_standard_streams(void) {
 }
 
 static int run(int argc, char **argv) {
-    static int (*const commands[])(int, char **) = {cmd_transcribe, cmd_demo,   cmd_model,
-                                                    cmd_bench,      cmd_doctor, cmd_dump};
+    static int (*const commands[])(int, char **) = {cmd_transcribe, cmd_demo, cmd_model, cmd_bench,
+                                                    cmd_doctor,     cmd_dump, cmd_npu};
     if (argc < 2) {
         cli_say("no audio file is given; 'wisp FILE' transcribes one, 'wisp --help' lists the "
                 "options");

@@ -4,9 +4,9 @@ _wisp() {
     local command=transcribe options words=
     COMPREPLY=()
     if ((COMP_CWORD > 1)); then
-        case ${COMP_WORDS[1]} in transcribe|demo|model|bench|doctor|dump) command=${COMP_WORDS[1]} ;; esac
+        case ${COMP_WORDS[1]} in transcribe|demo|model|bench|doctor|dump|npu) command=${COMP_WORDS[1]} ;; esac
     else
-        words='transcribe demo model bench doctor dump'
+        words='transcribe demo model bench doctor dump npu'
     fi
     case $command in
     transcribe)
@@ -33,6 +33,11 @@ _wisp() {
         options='-m --model -f --file --raw --tokens -o --output -t --threads -h --help'
         case $prev in --raw|--tokens|-t|--threads) return ;; esac
         ((COMP_CWORD == 2)) && words='mel encoder logits'
+        ;;
+    npu)
+        options='-o --output --raw --base --plain --elf -h --help'
+        case $prev in --base) return ;; esac
+        ((COMP_CWORD == 2)) && words='dis as'
         ;;
     esac
     case $prev in

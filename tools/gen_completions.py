@@ -13,8 +13,9 @@ HELP_INDENT = " " * 34
 COMMANDS = {"transcribe": "audio to text", "demo": "transcribe the bundled clip",
             "model": "list, get and look into models",
             "bench": "how fast each stage runs here",
-            "doctor": "what wisp finds on this machine", "dump": "a stage's output as a NumPy file"}
-WORDS = {"model": ["list", "pull", "info"], "dump": ["mel", "encoder", "logits"]}
+            "doctor": "what wisp finds on this machine", "dump": "a stage's output as a NumPy file",
+            "npu": "tools for programs of the NPU's cores"}
+WORDS = {"model": ["list", "pull", "info"], "dump": ["mel", "encoder", "logits"], "npu": ["dis", "as"]}
 MODELS_HERE = "wisp model list 2>/dev/null | awk '$3 == \"here\" { print $1 }'"
 MODELS = "wisp model list 2>/dev/null | awk 'NR > 1 && NF && $2 ~ /^[0-9.]+$/ { print $1 }'"
 
@@ -98,6 +99,8 @@ def zsh(table):
             specs += ["'1:action:(list pull info)'", "'2:model:_wisp_model_word'"]
         elif command == "dump":
             specs.append("'1:stage:(mel encoder logits)'")
+        elif command == "npu":
+            specs += [f"'1:action:({' '.join(WORDS['npu'])})'", "'2:file:_files'"]
         elif command == "transcribe":
             specs.append("'*:audio file:_files'")
         lines += ["        _arguments \\"] + [f"            {s} \\" for s in specs[:-1]]

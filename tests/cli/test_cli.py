@@ -95,14 +95,14 @@ class CliTest(unittest.TestCase):
         self.assertLessEqual(max(map(len, out.splitlines())), 80)
         commands = re.search(r"Commands:\n(.*?)\n\n", out, re.S)[1]
         self.assertEqual([line.split()[0] for line in commands.splitlines()],
-                         ["transcribe", "demo", "model", "bench", "doctor", "dump"])
+                         ["transcribe", "demo", "model", "bench", "doctor", "dump", "npu"])
         for flag in ("-m -f -l -t -tr -nt -bs -bo -tp -tpi -nf -et -lpt -nth -sns -mc -ot -d -dl -np -pp "
                      "-otxt -osrt -ovtt -otsv -ocsv -olrc -oj -of --prompt --carry-initial-prompt "
                      "--version -h").split():
             self.assertRegex(out, rf"(?m)^ +(-\w+, +)?{flag}[, ]")
 
     def test_help_of_commands(self):
-        for command in ("demo", "model", "bench", "doctor", "dump"):
+        for command in ("demo", "model", "bench", "doctor", "dump", "npu"):
             rc, out, err = self.run_wisp(command, "--help")
             self.assertEqual((rc, err), (0, ""), command)
             self.assertIn(f"usage: wisp {command}", out)

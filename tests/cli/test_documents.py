@@ -9,7 +9,7 @@ import sys
 import unittest
 
 WISP = ROOT = None
-COMMANDS = ["transcribe", "demo", "model", "bench", "doctor", "dump"]
+COMMANDS = ["transcribe", "demo", "model", "bench", "doctor", "dump", "npu"]
 
 
 def options_of(command):
@@ -59,7 +59,8 @@ class DocumentTest(unittest.TestCase):
                                 (["wisp", "model", "pull", "medium.en"],
                                  ["medium.en", "medium.en-q5_0", "medium.en-q8_0"]),
                                 (["wisp", "dump", "enc"], ["encoder"]),
-                                (["wisp", "dump", "--tok"], ["--tokens"])):
+                                (["wisp", "dump", "--tok"], ["--tokens"]),
+                                (["wisp", "npu", "di"], ["dis"])):
             done = subprocess.run(["bash", "-c", script, "bash", ROOT / "completions" / "wisp.bash", *words],
                                   check=True, capture_output=True, text=True, env=env, cwd="/")
             self.assertEqual(done.stdout.split(), expected, words)

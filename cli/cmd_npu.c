@@ -1,0 +1,88 @@
+/* wisp npu: tools for programs of the XDNA1 NPU's cores. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "args.h"
+#include "npu.h"
+
+#define AT(member) offsetof(struct npu_options, member)
+/* clang-format off */
+static const struct opt table[] = {
+    {OPT_SECTION, 0, 0, 0, "Options", 0, 0, 0},
+    {OPT_STRING, "-o", "--output", "FILE", "as, dis: the file to write, - for standard output (default of dis)", AT(output), 0, 0},
+    {OPT_ON, NULL, "--raw", NULL, "dis: FILE is nothing but code", AT(raw), 0, 0},
+    {OPT_STRING, NULL, "--base", "ADDR", "dis --raw: address of the first byte (default: 0)", AT(base), 0, 0},
+    {OPT_ON, NULL, "--plain", NULL, "dis: text only, without addresses and bytes", AT(plain), 0, 0},
+    {OPT_ON, NULL, "--elf", NULL, "as: write an ELF file instead of the code's bytes", AT(elf), 0, 0},
+    {OPT_ON, "-h", "--help", NULL, "print this", AT(help), 0, 0},
+    OPT_END};
+/* clang-format on */
+
+static const struct action {
+    const char *name;
+    enum cli_exit (*run)(const struct npu_options *o, const char *file);
+} actions[] = {{"dis", npu_dis}, {"as", npu_as}};
+enum { N_ACTIONS = sizeof actions / sizeof *actions };
+
+static void print_help(void) {
+    printf("usage: wisp npu dis FILE          a core's program (ELF, or raw code) as text\n"
+           "       wisp npu as FILE -o OUT    such text as code, byte for byte\n"
+           "FILE may be - for standard input.\n");
+    args_help(stdout, table);
+}
+
+bool npu_address(const char *name, const char *text, unsigned *out) {
+    char *end;
+    bool hex = text[0] == '0' && text[1] == 'x';
+    unsigned long long n = strtoull(text, &end, hex ? 16 : 10);
+    bool ok = text[0] >= '0' && text[0] <= '9' && !*end && n <= 0xffffffff;
+    if (!ok)
+        cli_say("%s needs an address, as 64 or 0x40, not '%s'", name, text);
+    *out = (unsigned)n;
+    return ok;
+}
+
+static const struct action *find_action(const char *name) {
+    const char *names[N_ACTIONS + 1] = {NULL};
+    for (int i = 0; i < N_ACTIONS; i++) {
+        names[i] = actions[i].name;
+        if (strcmp(name, names[i]) == 0)
+            return &actions[i];
+    }
+    const char *nearest = args_nearest(name, names);
+    cli_say("there is no 'wisp npu %s'; %s%s%s'wisp npu --help' lists what there is", name,
+            nearest ? "did you mean '" : "", nearest ? nearest : "", nearest ? "'? " : "");
+    return NULL;
+}
+
+static enum cli_exit act(const struct npu_options *o, const struct strings *operands) {
+    if (operands->n == 0) {
+        cli_say("npu needs to know what to do: dis FILE or as FILE");
+        return CLI_USAGE;
+    }
+    const struct action *action = find_action(operands->v[0]);
+    if (!action)
+        return CLI_USAGE;
+    if (operands->n != 2) {
+        cli_say("'wisp npu %s' takes one file, - for standard input", action->name);
+        return CLI_USAGE;
+    }
+    return action->run(o, operands->v[1]);
+}
+
+int cmd_npu(int argc, char **argv) {
+    struct npu_options o = {0};
+    struct strings operands = {0};
+    enum cli_exit code = CLI_USAGE;
+    if (args_parse(argc, argv, table, &o, &operands)) {
+        if (o.help) {
+            print_help();
+            code = CLI_DONE;
+        } else {
+            code = act(&o, &operands);
+        }
+    }
+    free(operands.v);
+    return (int)code;
+}

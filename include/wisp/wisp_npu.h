@@ -1,0 +1,71 @@
+/* wisp_npu: programs for the cores of AMD's XDNA1 NPU (AIE2 instruction set).
+ *
+ * A `wisp_npu_program` is one core's program: sections of code and data with labels.  It is
+ * immutable once made and may be used by any number of threads; the caller closes it.  Errors,
+ * ownership and threads are otherwise as wisp.h says.  In a library built without the NPU stack
+ * every call that can fail gives UNSUPPORTED. */
+#ifndef WISP_WISP_NPU_H
+#define WISP_WISP_NPU_H
+
+#include <wisp/wisp.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct wisp_npu_program;
+
+/* How to read a file. */
+struct wisp_npu_load_params {
+    bool raw;      /* nothing but code, even if it begins as an ELF file does */
+    uint32_t base; /* address of raw code's first byte */
+};
+WISP_API void wisp_npu_load_params_init(struct wisp_npu_load_params *params);
+
+/* Read a program: an ELF file for AIE2 (machine 0x108; program or object), or raw code.  `path` "-"
+ * is standard input. `params` may be NULL.  Errors: IO, FORMAT, UNSUPPORTED, NOMEM. */
+WISP_API int wisp_npu_load_file(struct wisp_npu_program **out, const char *path,
+                                const struct wisp_npu_load_params *params, struct wisp_error *err);
+WISP_API int wisp_npu_load(struct wisp_npu_program **out, const uint8_t *bytes, size_t size,
+                           const struct wisp_npu_load_params *params, struct wisp_error *err);
+
+/* Assemble text; `name` is what messages call it.  FORMAT errors read "name:line: reason".  Errors:
+ * IO, FORMAT, UNSUPPORTED, NOMEM. */
+WISP_API int wisp_npu_assemble_file(struct wisp_npu_program **out, const char *path,
+                                    struct wisp_error *err);
+WISP_API int wisp_npu_assemble(struct wisp_npu_program **out, const char *text, size_t size,
+                               const char *name, struct wisp_error *err);
+
+WISP_API void wisp_npu_program_close(struct wisp_npu_program **program);
+
+/* The program as text that wisp_npu_assemble turns into the same bytes: with addresses and bytes
+ * before each line, or plain.  The caller frees `*text` (NUL-terminated, `*size` characters) with
+ * wisp_npu_free.  Errors: NOMEM. */
+WISP_API int wisp_npu_disassemble(const struct wisp_npu_program *program, bool plain, char **text,
+                                  size_t *size, struct wisp_error *err);
+
+/* The program as the bytes of a file: ELF, or the code alone (in its place by address, gaps filled
+ * with zeros; an object file's overlapping sections one behind the other).  wisp_npu_free frees
+ * them.  Errors: NOMEM, UNSUPPORTED. */
+WISP_API int wisp_npu_program_bytes(const struct wisp_npu_program *program, bool elf,
+                                    uint8_t **bytes, size_t *size, struct wisp_error *err);
+
+/* A section of a program, in file order; false when `i` is past the last.  Strings and bytes are
+ * borrowed. */
+struct wisp_npu_section {
+    const char *name;
+    uint32_t address; /* in program memory for code, as the core sees data memory otherwise */
+    bool code;
+    const uint8_t *bytes;
+    size_t size;
+};
+WISP_API bool wisp_npu_program_section(const struct wisp_npu_program *program, size_t i,
+                                       struct wisp_npu_section *out);
+
+/* Free what the calls above handed over; NULL is allowed. */
+WISP_API void wisp_npu_free(void *memory);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

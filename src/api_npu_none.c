@@ -1,0 +1,61 @@
+/* The NPU stack's entry points in a library that was built without it. */
+#include <wisp/wisp_npu.h>
+
+#include <string.h>
+
+#include "base/err.h"
+
+static int unsupported(struct wisp_error *err) {
+    wi_err_clear(err);
+    return wi_err_set(err, WISP_E_UNSUPPORTED,
+                      "this wisp was built without its NPU stack; build it with -Dnpu=true");
+}
+
+void wisp_npu_load_params_init(struct wisp_npu_load_params *params) {
+    memset(params, 0, sizeof *params);
+}
+
+int wisp_npu_load_file(struct wisp_npu_program **out, const char *path,
+                       const struct wisp_npu_load_params *params, struct wisp_error *err) {
+    *out = NULL;
+    return unsupported(err);
+}
+
+int wisp_npu_load(struct wisp_npu_program **out, const uint8_t *bytes, size_t size,
+                  const struct wisp_npu_load_params *params, struct wisp_error *err) {
+    *out = NULL;
+    return unsupported(err);
+}
+
+int wisp_npu_assemble_file(struct wisp_npu_program **out, const char *path,
+                           struct wisp_error *err) {
+    *out = NULL;
+    return unsupported(err);
+}
+
+int wisp_npu_assemble(struct wisp_npu_program **out, const char *text, size_t size,
+                      const char *name, struct wisp_error *err) {
+    *out = NULL;
+    return unsupported(err);
+}
+
+void wisp_npu_program_close(struct wisp_npu_program **program) {}
+
+int wisp_npu_disassemble(const struct wisp_npu_program *program, bool plain, char **text,
+                         size_t *size, struct wisp_error *err) {
+    *text = NULL;
+    return unsupported(err);
+}
+
+int wisp_npu_program_bytes(const struct wisp_npu_program *program, bool elf, uint8_t **bytes,
+                           size_t *size, struct wisp_error *err) {
+    *bytes = NULL;
+    return unsupported(err);
+}
+
+bool wisp_npu_program_section(const struct wisp_npu_program *program, size_t i,
+                              struct wisp_npu_section *out) {
+    return false;
+}
+
+void wisp_npu_free(void *memory) {}

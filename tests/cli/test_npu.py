@@ -1,0 +1,131 @@
+#!/usr/bin/env python3
+"""wisp npu dis and as through the program: usage: test_npu.py WISP VECTORS"""
+import os
+import pathlib
+import re
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+WISP = VECTORS = None
+
+
+def vectors():
+    """[(bytes, text)] of the outside vectors."""
+    rows = [line.rstrip("\n").split("\t") for line in open(VECTORS) if line[0] != "#"]
+    return [(bytes.fromhex(row[1]), row[3]) for row in rows[1:]]
+
+
+def elf_sections(elf):
+    """{name: (address, flags, bytes)} by a reader that is not ours."""
+    offset, names = struct.unpack_from("<I", elf, 32)[0], struct.unpack_from("<H", elf, 50)[0]
+    headers = [struct.unpack_from("<10I", elf, offset + 40 * i) for i in range(struct.unpack_from("<H", elf, 48)[0])]
+    table = elf[headers[names][4]:][:headers[names][5]]
+    return {table[h[0]:table.index(0, h[0])].decode(): (h[3], h[2], elf[h[4]:h[4] + h[5]]) for h in headers[1:]}
+
+
+class NpuTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.path = pathlib.Path(self.folder.name)
+
+    def npu(self, *args, data=b""):
+        done = subprocess.run([WISP, "npu", *map(str, args)], input=data, capture_output=True, cwd=self.path)
+        return done.returncode, done.stdout, done.stderr.decode()
+
+    def ok(self, *args, data=b""):
+        rc, out, err = self.npu(*args, data=data)
+        self.assertEqual((rc, err), (0, ""), args)
+        return out
+
+    def fails(self, code, *args, data=b"", says=""):
+        rc, out, err = self.npu(*args, data=data)
+        self.assertEqual((rc, out), (code, b""), err)
+        self.assertIn(says, err)
+
+    # ---------------------------------------------------------------- vectors
+
+    def test_vectors(self):
+        code = b"".join(b for b, _ in vectors())
+        texts = "".join(text + "\n" for _, text in vectors()).encode()
+        self.assertEqual(len(vectors()), 646)
+        (self.path / "v.bin").write_bytes(code)
+        self.assertEqual(self.ok("dis", "v.bin", "--raw", "--plain"), texts)
+        self.assertEqual(self.ok("as", "-", "-o", "-", data=texts), code)
+        listing = self.ok("dis", "v.bin", "--raw", "--base", "0x1000")
+        self.assertEqual(self.ok("as", "-", "-o", "-", data=listing), code)
+        offset = 0x1000
+        for line, (bundle, text) in zip(listing.decode().splitlines(), vectors(), strict=True):
+            self.assertEqual(re.split(r":? +", line.strip(), maxsplit=2), [f"{offset:x}", bundle.hex(), text])
+            offset += len(bundle)
+
+    def test_random_bytes_survive(self):
+        code = os.urandom(20001)
+        for plain in ([], ["--plain"]):
+            text = self.ok("dis", "-", "--raw", *plain, data=code)
+            self.assertEqual(self.ok("as", "-", "-o", "-", data=text), code)
+            self.assertIn(b".byte", text)
+
+    # ---------------------------------------------------------------- files
+
+    def test_elf(self):
+        source = (".entry 0x20\n.section .text, 0x20, code\nmain:\nj #.L2c\nnop\nnop\nnop\n.L2c:\ndone\n"
+                  ".section .data, 0x74000, data\ntable:\n.byte 0x01, 0xff\n.zero 100\n").encode()
+        self.ok("as", "-", "--elf", "-o", "a.elf", data=source)
+        elf = (self.path / "a.elf").read_bytes()
+        self.assertEqual(struct.unpack_from("<HHIIII", elf, 16)[:2] + struct.unpack_from("<I", elf, 24), (2, 0x108, 0x20))
+        sections = elf_sections(elf)
+        self.assertEqual(sections[".text"], (0x20, 6, bytes.fromhex("950000160000" "0100" "0100" "0100" "19080010")))
+        self.assertEqual(sections[".data"], (0x74000, 3, b"\1\xff" + bytes(100)))
+        names = sections[".strtab"][2]
+        symbols = {names[n:names.index(0, n)]: (value, section) for n, value, _, _, _, section
+                   in struct.iter_unpack("<IIIBBH", sections[".symtab"][2])}
+        self.assertEqual(symbols, {b"": (0, 0), b"main": (0x20, 1), b"table": (0x74000, 2)})
+        self.assertEqual(self.ok("dis", "a.elf", "--plain"), source)
+        rc, out, err = self.npu("as", "-", "-o", "-", data=source)
+        self.assertEqual((rc, out), (0, sections[".text"][2]))
+        self.assertIn(".data, 102 bytes of data at 0x74000, is not in the raw code", err)
+
+    def test_output_files(self):
+        self.ok("as", "-", "-o", "a.bin", data=b"nop\n")
+        self.assertEqual((self.path / "a.bin").read_bytes(), b"\1\0")
+        self.fails(2, "as", "-", "-o", "a.bin", data=b"nop\nnopp\n", says="<stdin>:2: there is no instruction 'nopp'")
+        self.assertEqual((self.path / "a.bin").read_bytes(), b"\1\0")  # the old file stays
+        self.assertEqual(os.listdir(self.path), ["a.bin"])
+        self.ok("dis", "a.bin", "--raw", "-o", "a.s")
+        self.assertEqual((self.path / "a.s").read_text().split(), ["0:", "0100", "nop"])
+        self.fails(2, "as", "a.s", "-o", "no/such/folder", says="no/such/folder")
+
+    # ---------------------------------------------------------------- errors
+
+    def test_bytes_column_must_agree(self):
+        listing = self.ok("dis", "-", "--raw", data=b"\x19\x18\0\x10\1\0").replace(b"ret lr", b"nopx")
+        (self.path / "x.s").write_bytes(listing)
+        self.fails(2, "as", "x.s", "-o", "-", says="x.s:1: the text gives 19000010")
+
+    def test_not_elf(self):
+        (self.path / "x").write_bytes(b"\1\0")
+        self.fails(2, "dis", "x", says="--raw")
+        self.fails(2, "dis", "none", says="none")
+        self.fails(2, "dis", WISP, says="32-bit")
+        self.fails(2, "dis", ".", "--raw", says="'.'")
+
+    def test_usage(self):
+        self.fails(1, says="dis FILE")
+        self.fails(1, "diss", "x", says="'dis'")
+        self.fails(1, "dis", says="one file")
+        self.fails(1, "as", "x", "y", "-o", "z", says="one file")
+        self.fails(1, "as", "x", says="-o")
+        self.fails(1, "as", "x", "-o", "y", "--plain", says="--plain")
+        self.fails(1, "dis", "x", "--elf", says="--elf")
+        self.fails(1, "dis", "x", "--base", "4", says="--raw")
+        self.fails(1, "dis", "x", "--raw", "--base", "4x", says="'4x'")
+
+
+if __name__ == "__main__":
+    VECTORS = os.path.abspath(sys.argv.pop(2))
+    WISP = os.path.abspath(sys.argv.pop(1))
+    unittest.main()
