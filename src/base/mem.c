@@ -1,6 +1,5 @@
 #include "base/mem.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +13,9 @@ static bool injected_failure(void) {
     return n == atomic_load(&wi_mem_fail_at);
 }
 #else
-static bool injected_failure(void) { return false; }
+static bool injected_failure(void) {
+    return false;
+}
 #endif
 
 static bool product(size_t n, size_t size, size_t *out) {
@@ -40,6 +41,20 @@ void *wi_realloc(void *p, size_t n, size_t size) {
     return product(n, size, &bytes) ? realloc(p, bytes) : NULL;
 }
 
+bool wi_grow(void *array, size_t *max, size_t n, size_t size) {
+    if (n <= *max)
+        return true;
+    size_t wanted = n > 2 * *max ? n : 2 * *max;
+    void *block;
+    memcpy(&block, array, sizeof block);
+    block = wi_realloc(block, wanted, size);
+    if (!block)
+        return false;
+    memcpy(array, &block, sizeof block);
+    *max = wanted;
+    return true;
+}
+
 void *wi_malloc64(size_t n, size_t size) {
     size_t bytes;
     if (!product(n, size, &bytes) || bytes > SIZE_MAX - 63)
@@ -56,6 +71,10 @@ char *wi_strndup(const char *s, size_t n) {
     return copy;
 }
 
-char *wi_strdup(const char *s) { return wi_strndup(s, strlen(s)); }
+char *wi_strdup(const char *s) {
+    return wi_strndup(s, strlen(s));
+}
 
-void wi_free(void *p) { free(p); }
+void wi_free(void *p) {
+    free(p);
+}

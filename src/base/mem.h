@@ -3,6 +3,7 @@
 #ifndef WISP_SRC_BASE_MEM_H
 #define WISP_SRC_BASE_MEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* `n` objects of `size` bytes; NULL when out of memory or when n * size overflows. */
@@ -11,6 +12,10 @@ void *wi_calloc(size_t n, size_t size);
 
 /* Grow or shrink; on failure returns NULL and the old block stays valid. */
 void *wi_realloc(void *p, size_t n, size_t size);
+
+/* Make room for `n` objects in the array that the pointer at `array` points to, which has room for *max; it
+ * grows at least twofold.  False when out of memory: the array stays as it was. */
+bool wi_grow(void *array, size_t *max, size_t n, size_t size);
 
 /* 64-byte aligned (one cache line, one ZMM register), contents undefined. */
 void *wi_malloc64(size_t n, size_t size);

@@ -14,42 +14,23 @@ void wi_cfg_fini(struct wi_cfg *cfg) {
     wi_cfg_init(cfg);
 }
 
-/* Room for `n` more elements of `size` bytes; the new block, or NULL with the list marked as
- * failed. */
-static void *grow(struct wi_cfg *cfg, void *block, size_t *max, size_t used, size_t n,
-                  size_t size) {
-    if (n <= *max - used)
-        return block;
-    size_t wanted = used + n > 2 * *max ? used + n : 2 * *max;
-    void *grown = wi_realloc(block, wanted, size);
-    if (grown)
-        *max = wanted;
+void wi_cfg_add(struct wi_cfg *cfg, struct wi_cfg_op op) {
+    if (!cfg->failed && wi_grow(&cfg->ops, &cfg->max_ops, cfg->n_ops + 1, sizeof op))
+        cfg->ops[cfg->n_ops++] = op;
     else
         cfg->failed = true;
-    return grown;
-}
-
-void wi_cfg_add(struct wi_cfg *cfg, struct wi_cfg_op op) {
-    if (cfg->failed)
-        return;
-    struct wi_cfg_op *ops = grow(cfg, cfg->ops, &cfg->max_ops, cfg->n_ops, 1, sizeof op);
-    if (!ops)
-        return;
-    cfg->ops = ops;
-    cfg->ops[cfg->n_ops++] = op;
 }
 
 static void add_words(struct wi_cfg *cfg, struct wi_cfg_op op, const uint32_t *words) {
-    if (cfg->failed)
+    size_t n = cfg->n_words + op.n_words;
+    if (cfg->failed || !wi_grow(&cfg->words, &cfg->max_words, n, sizeof *words)) {
+        cfg->failed = true;
         return;
-    uint32_t *all = grow(cfg, cfg->words, &cfg->max_words, cfg->n_words, op.n_words, sizeof *words);
-    if (!all && op.n_words > 0)
-        return;
-    cfg->words = all;
+    }
     if (op.n_words > 0)
         memcpy(cfg->words + cfg->n_words, words, op.n_words * sizeof *words);
     op.first = cfg->n_words;
-    cfg->n_words += op.n_words;
+    cfg->n_words = n;
     wi_cfg_add(cfg, op);
 }
 
