@@ -11,10 +11,13 @@
 static const struct opt table[] = {
     {OPT_SECTION, 0, 0, 0, "Options", 0, 0, 0},
     {OPT_STRING, "-o", "--output", "FILE", "as, dis: the file to write, - for standard output (default of dis)", AT(output), 0, 0},
-    {OPT_ON, NULL, "--raw", NULL, "dis: FILE is nothing but code", AT(raw), 0, 0},
-    {OPT_STRING, NULL, "--base", "ADDR", "dis --raw: address of the first byte (default: 0)", AT(base), 0, 0},
+    {OPT_ON, NULL, "--raw", NULL, "dis, check: FILE is nothing but code", AT(raw), 0, 0},
+    {OPT_STRING, NULL, "--base", "ADDR", "with --raw: address of the first byte (default: 0)", AT(base), 0, 0},
     {OPT_ON, NULL, "--plain", NULL, "dis: text only, without addresses and bytes", AT(plain), 0, 0},
     {OPT_ON, NULL, "--elf", NULL, "as: write an ELF file instead of the code's bytes", AT(elf), 0, 0},
+    {OPT_ON, NULL, "--check", NULL, "as: write nothing when the code has hazards", AT(check), 0, 0},
+    {OPT_STRING, NULL, "--entry", "ADDR", "check: where the code is entered (default: where the file says, else its start)", AT(entry), 0, 0},
+    {OPT_ON, NULL, "--notes", NULL, "check: also what is legal but easily a mistake, as reads of old values", AT(notes), 0, 0},
     {OPT_ON, "-h", "--help", NULL, "print this", AT(help), 0, 0},
     OPT_END};
 /* clang-format on */
@@ -22,12 +25,13 @@ static const struct opt table[] = {
 static const struct action {
     const char *name;
     enum cli_exit (*run)(const struct npu_options *o, const char *file);
-} actions[] = {{"dis", npu_dis}, {"as", npu_as}};
+} actions[] = {{"dis", npu_dis}, {"as", npu_as}, {"check", npu_check}};
 enum { N_ACTIONS = sizeof actions / sizeof *actions };
 
 static void print_help(void) {
     printf("usage: wisp npu dis FILE          a core's program (ELF, or raw code) as text\n"
            "       wisp npu as FILE -o OUT    such text as code, byte for byte\n"
+           "       wisp npu check FILE        hazards of a program, on every path\n"
            "FILE may be - for standard input.\n");
     args_help(stdout, table);
 }
@@ -58,7 +62,7 @@ static const struct action *find_action(const char *name) {
 
 static enum cli_exit act(const struct npu_options *o, const struct strings *operands) {
     if (operands->n == 0) {
-        cli_say("npu needs to know what to do: dis FILE or as FILE");
+        cli_say("npu needs to know what to do: dis FILE, as FILE or check FILE");
         return CLI_USAGE;
     }
     const struct action *action = find_action(operands->v[0]);

@@ -3,17 +3,30 @@
 #define WISP_CLI_NPU_H
 
 #include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
 
 #include "cli.h"
 
 struct npu_options {
-    bool help, raw, plain, elf;
-    const char *base, *output;
+    bool help, raw, plain, elf, check, notes;
+    const char *base, *entry, *output;
 };
 
-/* wisp npu dis FILE, wisp npu as FILE */
+/* wisp npu dis FILE, as FILE, check FILE */
 enum cli_exit npu_dis(const struct npu_options *o, const char *file);
 enum cli_exit npu_as(const struct npu_options *o, const char *file);
+enum cli_exit npu_check(const struct npu_options *o, const char *file);
+
+/* Load an ELF file, or raw code with --raw and --base. */
+struct wisp_npu_program;
+enum cli_exit npu_load(const struct npu_options *o, const char *file,
+                       struct wisp_npu_program **program);
+
+/* Print the hazards of a program entered at *entry (NULL: at its own), with `notes` also what is legal but
+ * worth knowing.  INPUT when there are hazards. */
+enum cli_exit npu_report(const struct wisp_npu_program *program, const uint32_t *entry, bool notes,
+                         bool summary, FILE *f);
 
 /* Parse an address, decimal or 0x; says what is wrong with option `name`. */
 bool npu_address(const char *name, const char *text, unsigned *out);

@@ -17,19 +17,13 @@ static enum cli_exit write_all(const char *path, const void *bytes, size_t size)
     return outfile_commit(&file);
 }
 
-enum cli_exit npu_dis(const struct npu_options *o, const char *file) {
+enum cli_exit npu_load(const struct npu_options *o, const char *file,
+                       struct wisp_npu_program **program) {
     struct wisp_npu_load_params params;
-    struct wisp_npu_program *program;
     struct wisp_error err = {0};
-    char *text = NULL;
-    size_t size;
     unsigned base = 0;
     if (o->base && !o->raw) {
         cli_say("--base goes with --raw; an ELF file says where its code lies");
-        return CLI_USAGE;
-    }
-    if (o->elf) {
-        cli_say("--elf belongs to 'wisp npu as'; dis prints text");
         return CLI_USAGE;
     }
     if (o->base && !npu_address("--base", o->base, &base))
@@ -37,11 +31,27 @@ enum cli_exit npu_dis(const struct npu_options *o, const char *file) {
     wisp_npu_load_params_init(&params);
     params.raw = o->raw;
     params.base = base;
-    if (wisp_npu_load_file(&program, file, &params, &err) != WISP_OK)
-        return cli_fail(&err);
-    enum cli_exit code = wisp_npu_disassemble(program, o->plain, &text, &size, &err) == WISP_OK
-                             ? write_all(o->output ? o->output : "-", text, size)
-                             : cli_fail(&err);
+    return wisp_npu_load_file(program, file, &params, &err) == WISP_OK ? CLI_DONE : cli_fail(&err);
+}
+
+enum cli_exit npu_dis(const struct npu_options *o, const char *file) {
+    struct wisp_npu_program *program;
+    struct wisp_error err = {0};
+    char *text = NULL;
+    size_t size;
+    if (o->elf || o->check || o->entry || o->notes) {
+        cli_say("%s does not belong to 'wisp npu dis', which prints text", o->elf     ? "--elf"
+                                                                           : o->check ? "--check"
+                                                                           : o->entry ? "--entry"
+                                                                                      : "--notes");
+        return CLI_USAGE;
+    }
+    enum cli_exit code = npu_load(o, file, &program);
+    if (code != CLI_DONE)
+        return code;
+    code = wisp_npu_disassemble(program, o->plain, &text, &size, &err) == WISP_OK
+               ? write_all(o->output ? o->output : "-", text, size)
+               : cli_fail(&err);
     wisp_npu_free(text);
     wisp_npu_program_close(&program);
     return code;
@@ -65,20 +75,27 @@ enum cli_exit npu_as(const struct npu_options *o, const char *file) {
         cli_say("as needs -o FILE, - for standard output");
         return CLI_USAGE;
     }
-    if (o->raw || o->base || o->plain) {
-        cli_say("%s belongs to 'wisp npu dis'; as writes raw code unless there is --elf",
-                o->raw    ? "--raw"
-                : o->base ? "--base"
-                          : "--plain");
+    if (o->raw || o->base || o->plain || o->notes || o->entry) {
+        cli_say("%s does not belong to 'wisp npu as', which writes raw code unless there is --elf",
+                o->raw     ? "--raw"
+                : o->base  ? "--base"
+                : o->plain ? "--plain"
+                : o->notes ? "--notes"
+                           : "--entry");
         return CLI_USAGE;
     }
     if (wisp_npu_assemble_file(&program, file, &err) != WISP_OK)
         return cli_fail(&err);
+    enum cli_exit code = o->check ? npu_report(program, NULL, false, false, stderr) : CLI_DONE;
+    if (code != CLI_DONE) {
+        wisp_npu_program_close(&program);
+        return code;
+    }
     if (!o->elf)
         tell_left_out(program);
-    enum cli_exit code = wisp_npu_program_bytes(program, o->elf, &bytes, &size, &err) == WISP_OK
-                             ? write_all(o->output, bytes, size)
-                             : cli_fail(&err);
+    code = wisp_npu_program_bytes(program, o->elf, &bytes, &size, &err) == WISP_OK
+               ? write_all(o->output, bytes, size)
+               : cli_fail(&err);
     wisp_npu_free(bytes);
     wisp_npu_program_close(&program);
     return code;

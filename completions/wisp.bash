@@ -35,8 +35,8 @@ _wisp() {
         ((COMP_CWORD == 2)) && words='mel encoder logits'
         ;;
     npu)
-        options='-o --output --raw --base --plain --elf -h --help'
-        case $prev in --base) return ;; esac
+        options='-o --output --raw --base --plain --elf --check --entry --notes -h --help'
+        case $prev in --base|--entry) return ;; esac
         ((COMP_CWORD == 2)) && words='dis as'
         ;;
     esac

@@ -72,10 +72,13 @@ complete -c wisp -n '__fish_seen_subcommand_from dump' -a mel
 complete -c wisp -n '__fish_seen_subcommand_from dump' -a encoder
 complete -c wisp -n '__fish_seen_subcommand_from dump' -a logits
 complete -c wisp -n '__fish_seen_subcommand_from npu' -s o -l output -r -d 'as, dis: the file to write, - for standard output (default of dis)'
-complete -c wisp -n '__fish_seen_subcommand_from npu' -l raw -d 'dis: FILE is nothing but code'
-complete -c wisp -n '__fish_seen_subcommand_from npu' -l base -x -d 'dis --raw: address of the first byte (default: 0)'
+complete -c wisp -n '__fish_seen_subcommand_from npu' -l raw -d 'dis, check: FILE is nothing but code'
+complete -c wisp -n '__fish_seen_subcommand_from npu' -l base -x -d 'with --raw: address of the first byte (default: 0)'
 complete -c wisp -n '__fish_seen_subcommand_from npu' -l plain -d 'dis: text only, without addresses and bytes'
 complete -c wisp -n '__fish_seen_subcommand_from npu' -l elf -d 'as: write an ELF file instead of the code\'s bytes'
+complete -c wisp -n '__fish_seen_subcommand_from npu' -l check -d 'as: write nothing when the code has hazards'
+complete -c wisp -n '__fish_seen_subcommand_from npu' -l entry -x -d 'check: where the code is entered (default: where the file says, else its start)'
+complete -c wisp -n '__fish_seen_subcommand_from npu' -l notes -d 'check: also what is legal but easily a mistake, as reads of old values'
 complete -c wisp -n '__fish_seen_subcommand_from npu' -s h -l help -d 'print this'
 complete -c wisp -n '__fish_seen_subcommand_from npu' -a dis
 complete -c wisp -n '__fish_seen_subcommand_from npu' -a as

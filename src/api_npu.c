@@ -1,5 +1,5 @@
 /* Public entry points of the NPU stack: they check arguments and call npu/, nothing else. */
-#include <wisp/wisp_npu.h>
+#include "api_npu.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -9,12 +9,7 @@
 #include "base/mem.h"
 #include "base/strbuf.h"
 #include "npu/asm/elf.h"
-#include "npu/asm/prog.h"
 #include "npu/asm/text.h"
-
-struct wisp_npu_program {
-    struct wi_asm_prog prog;
-};
 
 void wisp_npu_load_params_init(struct wisp_npu_load_params *params) {
     memset(params, 0, sizeof *params);

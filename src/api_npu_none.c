@@ -59,3 +59,22 @@ bool wisp_npu_program_section(const struct wisp_npu_program *program, size_t i,
 }
 
 void wisp_npu_free(void *memory) {}
+
+int wisp_npu_check(struct wisp_npu_check **out, const struct wisp_npu_program *program,
+                   const uint32_t *entries, size_t n_entries, struct wisp_error *err) {
+    *out = NULL;
+    return unsupported(err);
+}
+
+void wisp_npu_check_close(struct wisp_npu_check **check) {
+}
+
+void wisp_npu_check_get_counts(const struct wisp_npu_check *check,
+                               struct wisp_npu_check_counts *out) {
+    memset(out, 0, sizeof *out);
+}
+
+bool wisp_npu_check_get_finding(const struct wisp_npu_check *check, size_t i,
+                                struct wisp_npu_finding *out) {
+    return false;
+}

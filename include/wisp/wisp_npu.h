@@ -62,6 +62,38 @@ struct wisp_npu_section {
 WISP_API bool wisp_npu_program_section(const struct wisp_npu_program *program, size_t i,
                                        struct wisp_npu_section *out);
 
+/* ------------------------------------------------------------------ checking */
+
+/* What the checker found in a program.  Immutable, owned by the caller. */
+struct wisp_npu_check;
+
+/* Check every rule of the core's exposed pipeline on every path from the given byte addresses (`entries`
+ * NULL: the program's own entry): ports, the order in which results land, delay slots, hardware loops,
+ * locks, alignment, size.  Errors: UNSUPPORTED (an object file; too many paths), NOMEM. */
+WISP_API int wisp_npu_check(struct wisp_npu_check **out, const struct wisp_npu_program *program,
+                            const uint32_t *entries, size_t n_entries, struct wisp_error *err);
+WISP_API void wisp_npu_check_close(struct wisp_npu_check **check);
+
+struct wisp_npu_check_counts {
+    size_t bundles;                   /* that are reached */
+    size_t code_bytes, reached_bytes; /* of the program, of those bundles */
+    size_t hazards;
+    size_t reads, old_reads; /* pairs of a result and a read within the longest latency; those that
+                                come too early and take the register's old value, which is legal */
+};
+WISP_API void wisp_npu_check_get_counts(const struct wisp_npu_check *check,
+                                        struct wisp_npu_check_counts *out);
+
+/* The i-th finding in order of addresses; false when `i` is past the last. */
+struct wisp_npu_finding {
+    bool hazard;      /* false: legal, but worth knowing */
+    const char *rule; /* "port", "write order" ...; a constant string */
+    uint32_t address; /* of the bundle, the first of a guilty pair */
+    char text[1200];  /* "0x0040: port: ...", with both of a pair */
+};
+WISP_API bool wisp_npu_check_get_finding(const struct wisp_npu_check *check, size_t i,
+                                         struct wisp_npu_finding *out);
+
 /* Free what the calls above handed over; NULL is allowed. */
 WISP_API void wisp_npu_free(void *memory);
 

@@ -99,6 +99,37 @@ class NpuTest(unittest.TestCase):
         self.assertEqual((self.path / "a.s").read_text().split(), ["0:", "0100", "nop"])
         self.fails(2, "as", "a.s", "-o", "no/such/folder", says="no/such/folder")
 
+    # ---------------------------------------------------------------- checking
+
+    RACE = b"lda r0, [p0, #0]\nmovx r0, #1\ndone\n"  # the load lands last
+
+    def test_check(self):
+        code = self.ok("as", "-", "-o", "-", data=self.RACE)
+        rc, out, err = self.npu("check", "-", "--raw", data=code)
+        self.assertEqual((rc, err), (2, ""))
+        self.assertIn(b"0x0000: write order: 'lda r0, [p0, #0]' lands in r0", out)
+        self.assertIn(b"3 bundles, 1 hazard; 0 of 0 reads", out)
+        apart = self.RACE.replace(b"movx", b"nop\n" * 6 + b"movx")
+        self.ok("as", "-", "-o", "a.elf", "--elf", data=apart)
+        self.assertEqual(self.ok("check", "a.elf").splitlines()[0],
+                         b"9 bundles, 0 hazards; 0 of 0 reads take an old value (0.0 %)")
+
+    def test_check_notes_and_entry(self):
+        early = b"lda r0, [p0, #0]\nadd r1, r0, r0\ndone\n"
+        code = self.ok("as", "-", "-o", "-", data=early)
+        self.assertNotIn(b"legal", self.ok("check", "-", "--raw", data=code))
+        self.assertIn(b"old value: 'add r1, r0, r0' at 0x4 reads r0 1 bundles after 'lda r0, [p0, #0]', "
+                      b"which takes 7: it gets the old value (legal)",
+                      self.ok("check", "-", "--raw", "--notes", data=code))
+        self.assertIn(b"8 of 12 bytes are not reached", self.ok("check", "-", "--raw", "--base", "0x98", "--entry", "160",
+                                                              data=code))
+
+    def test_as_check(self):
+        self.fails(2, "as", "-", "-o", "a.bin", "--check", data=self.RACE, says="write order")
+        self.assertEqual(os.listdir(self.path), [])
+        self.ok("as", "-", "-o", "a.bin", "--check", data=b"done\n")
+        self.fails(2, "check", "-", data=b"\x7fELF", says="<stdin>")
+
     # ---------------------------------------------------------------- errors
 
     def test_bytes_column_must_agree(self):
@@ -121,6 +152,9 @@ class NpuTest(unittest.TestCase):
         self.fails(1, "as", "x", says="-o")
         self.fails(1, "as", "x", "-o", "y", "--plain", says="--plain")
         self.fails(1, "dis", "x", "--elf", says="--elf")
+        self.fails(1, "dis", "x", "--check", says="--check")
+        self.fails(1, "check", "x", "-o", "y", says="-o")
+        self.fails(1, "check", "x", "--entry", "main", says="'main'")
         self.fails(1, "dis", "x", "--base", "4", says="--raw")
         self.fails(1, "dis", "x", "--raw", "--base", "4x", says="'4x'")
 

@@ -365,6 +365,8 @@ int wi_check(struct wi_check_report *r, const uint8_t *code, size_t size, uint32
     if (c.n_pairs > MAX_PAIRS)
         rc = wi_err_set(err, WISP_E_UNSUPPORTED, "the program has too many paths to look at each");
     r->n_bundles = c.flow.n_bundles;
+    for (size_t i = 0; i < c.flow.n_bundles; i++)
+        r->n_bytes += c.flow.bundles[i].bundle.size;
     r->n_reads = c.reads.n;
     r->n_old_reads = c.old_reads.n;
     wi_free(c.reads.keys);

@@ -64,7 +64,7 @@ struct wi_check_report {
     struct wi_check_finding *findings; /* in order of address; each guilty pair once */
     size_t n_findings, max_findings;
     size_t n_hazards;            /* those that are not legal */
-    size_t n_bundles;            /* that are reached */
+    size_t n_bundles, n_bytes;   /* that are reached */
     size_t n_reads, n_old_reads; /* pairs of a write and a read of it within the longest latency */
     bool failed;                 /* out of memory: findings are missing */
 };

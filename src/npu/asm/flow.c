@@ -168,46 +168,50 @@ static bool jump(struct wi_flow *f, int from, struct wi_flow_context to, int32_t
 
 /* ---------------------------------------------------------------- calls and returns */
 
-static bool add_call(struct wi_flow *f, int32_t function, int32_t point, int32_t caller) {
+/* From the last delay slot of a return to where a call goes on. */
+static bool connect(struct wi_flow *f, size_t call, size_t ret) {
+    int node = f->returns[ret].node;
+    struct wi_flow_context c = f->nodes[node].context;
+    if (f->calls[call].function != f->returns[ret].function)
+        return true;
+    c.pc = f->calls[call].point;
+    c.function = f->calls[call].caller;
+    c.branch = c.target = WI_FLOW_UNKNOWN;
+    c.kind = c.left = 0;
+    if (c.pc % ALIGNMENT != 0)
+        report(f, WI_CHECK_ALIGN, f->calls[call].branch, c.pc);
+    return go(f, node, &c);
+}
+
+/* A call of `function` at `branch`, and all returns from there that are known. */
+static bool call(struct wi_flow *f, int32_t function, int32_t branch, int32_t point,
+                 int32_t caller) {
     for (size_t i = 0; i < f->n_calls; i++)
-        if (f->calls[i].function == function && f->calls[i].point == point &&
+        if (f->calls[i].function == function && f->calls[i].branch == branch &&
             f->calls[i].caller == caller)
             return true;
     if (!wi_grow(&f->calls, &f->max_calls, f->n_calls + 1, sizeof *f->calls))
         return false;
-    f->calls[f->n_calls].function = function;
-    f->calls[f->n_calls].point = point;
-    f->calls[f->n_calls++].caller = caller;
-    return true;
-}
-
-/* From the last delay slot of a return to where a call goes on. */
-static bool connect(struct wi_flow *f, int node, int32_t point, int32_t caller) {
-    struct wi_flow_context c = f->nodes[node].context;
-    c.pc = point;
-    c.function = caller;
-    c.branch = c.target = WI_FLOW_UNKNOWN;
-    c.kind = c.left = 0;
-    return go(f, node, &c);
-}
-
-static bool call(struct wi_flow *f, int32_t function, int32_t point, int32_t caller) {
-    bool ok = add_call(f, function, point, caller);
+    size_t n = f->n_calls++;
+    f->calls[n].function = function;
+    f->calls[n].branch = branch;
+    f->calls[n].point = point;
+    f->calls[n].caller = caller;
+    bool ok = true;
     for (size_t i = 0; ok && i < f->n_returns; i++)
-        if (f->returns[i].function == function)
-            ok = connect(f, f->returns[i].node, point, caller);
+        ok = connect(f, n, i);
     return ok;
 }
 
 static bool return_from(struct wi_flow *f, int node, int32_t function) {
     if (!wi_grow(&f->returns, &f->max_returns, f->n_returns + 1, sizeof *f->returns))
         return false;
-    f->returns[f->n_returns].function = function;
-    f->returns[f->n_returns++].node = node;
+    size_t n = f->n_returns++;
+    f->returns[n].function = function;
+    f->returns[n].node = node;
     bool ok = true;
     for (size_t i = 0; ok && i < f->n_calls; i++)
-        if (f->calls[i].function == function)
-            ok = connect(f, node, f->calls[i].point, f->calls[i].caller);
+        ok = connect(f, i, n);
     return ok;
 }
 
@@ -294,9 +298,7 @@ static bool transfer(struct wi_flow *f, int node, struct wi_flow_context next) {
         ok = go(f, node, &next);
     if (kind == WI_KIND_CALL && target != WI_FLOW_UNKNOWN) {
         there.function = target;
-        if (next.pc % ALIGNMENT != 0)
-            report(f, WI_CHECK_ALIGN, branch, next.pc);
-        ok = ok && call(f, target, next.pc, caller);
+        ok = ok && call(f, target, branch, next.pc, caller);
     }
     return ok && (target == WI_FLOW_UNKNOWN || jump(f, node, there, branch, kind == WI_KIND_CALL));
 }

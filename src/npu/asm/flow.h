@@ -52,8 +52,8 @@ struct wi_flow {
     int *buckets; /* hash table of nodes */
     size_t n_bundles, max_bundles, n_nodes, max_nodes, n_edges, max_edges, n_buckets;
     struct {
-        int32_t function, point, caller; /* call: return point and the caller's entry */
-        int node;                        /* return: the node in its last delay slot */
+        int32_t function, branch, point, caller; /* call: where, return point, the caller's entry */
+        int node;                                /* return: the node in its last delay slot */
     } * calls, *returns;
     size_t n_calls, max_calls, n_returns, max_returns;
     struct wi_check_report *report;

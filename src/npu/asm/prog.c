@@ -150,6 +150,12 @@ static bool place(const struct wi_asm_prog *prog, uint64_t *low, uint64_t *high)
     return apart;
 }
 
+uint32_t wi_asm_prog_base(const struct wi_asm_prog *prog) {
+    uint64_t low, high;
+    place(prog, &low, &high);
+    return high > 0 ? (uint32_t)low : 0;
+}
+
 static int image(const struct wi_asm_prog *prog, uint64_t low, uint64_t high, struct wi_strbuf *out,
                  struct wisp_error *err) {
     if (high - low > WI_ASM_MAX_BYTES)

@@ -59,6 +59,9 @@ int wi_asm_prog_tell_apart(struct wi_asm_prog *prog, struct wisp_error *err);
 bool wi_asm_is_label_start(char c);
 bool wi_asm_is_label_char(char c);
 
+/* The lowest address of code; 0 when there is none. */
+uint32_t wi_asm_prog_base(const struct wi_asm_prog *prog);
+
 /* The code sections as one run of bytes: placed by address with zeros in the gaps, or, when they
  * overlap as in an object file, one behind the other.  Errors: NOMEM, UNSUPPORTED (gaps beyond
  * WI_ASM_MAX_BYTES). */
