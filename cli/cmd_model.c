@@ -82,7 +82,8 @@ static enum cli_exit do_list(const struct options *o) {
     }
     printf(
         "\nName with .en: English only; others: 99 or more languages; -q5_0 and so on: smaller,\n"
-        "quantised.  'wisp model pull NAME' gets one into %s\n",
+        "quantised; large is large-v3, turbo is large-v3-turbo.  'wisp model pull NAME' gets one into\n"
+        "%s\n",
         dir);
     return CLI_DONE;
 }

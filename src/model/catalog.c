@@ -71,7 +71,13 @@ const struct wisp_catalog_entry *wisp_catalog_get(size_t i) {
     return i < N_CATALOG ? &catalog[i] : NULL;
 }
 
+/* openai-whisper's other names. */
+static const char *const aliases[][2] = {{"large", "large-v3"}, {"turbo", "large-v3-turbo"}};
+
 const struct wisp_catalog_entry *wi_catalog_find(const char *name) {
+    for (size_t i = 0; i < sizeof aliases / sizeof aliases[0]; i++)
+        if (strcmp(aliases[i][0], name) == 0)
+            name = aliases[i][1];
     for (size_t i = 0; i < N_CATALOG; i++)
         if (strcmp(catalog[i].name, name) == 0)
             return &catalog[i];
@@ -152,10 +158,11 @@ static bool exists(const char *path) {
 
 /* The error for a model that is neither a path nor here: with the command that gets it. */
 static int not_here(struct wisp_error *err, const char *what, const char *dir) {
-    if (wi_catalog_find(what))
+    const struct wisp_catalog_entry *entry = wi_catalog_find(what);
+    if (entry)
         return wi_err_set(err, WISP_E_IO,
                           "model '%s' is not in '%s' yet; get it with: wisp model pull %s", what,
-                          dir, what);
+                          dir, entry->name);
     const char *nearest = strchr(what, '/') ? NULL : wi_catalog_nearest(what);
     if (nearest)
         return wi_err_set(err, WISP_E_IO,
@@ -180,9 +187,10 @@ int wisp_model_find(char *buf, size_t size, const char *path_or_name, struct wis
     char dir[4096] = "";
     if (strchr(path_or_name, '/'))
         return not_here(err, path_or_name, dir);
+    const struct wisp_catalog_entry *entry = wi_catalog_find(path_or_name);
     int rc = wisp_models_dir(dir, sizeof dir, err);
     if (rc == 0)
-        rc = wi_catalog_file(buf, size, dir, path_or_name, err);
+        rc = wi_catalog_file(buf, size, dir, entry ? entry->name : path_or_name, err);
     if (rc != 0 || exists(buf))
         return rc;
     /* Models that the user put there under their own name, files or folders. */
@@ -246,9 +254,9 @@ int wisp_model_pull(char *path, size_t path_size, const char *name,
     if (rc == 0)
         rc = make_folders(dir, err);
     if (rc == 0)
-        rc = wi_catalog_file(path, path_size, dir, name, err);
+        rc = wi_catalog_file(path, path_size, dir, entry->name, err);
     if (rc == 0 && params && params->base_url)
-        rc = wi_catalog_file(url, sizeof url, params->base_url, name, err);
+        rc = wi_catalog_file(url, sizeof url, params->base_url, entry->name, err);
     if (rc != 0)
         return rc;
     struct wi_pull pull = {

@@ -68,7 +68,7 @@ static void add_tensor(struct mf_model *m, uint64_t *state, int n_dims, int64_t 
 
 static void add_linear(struct mf_model *m, uint64_t *s, const char *prefix, const char *name,
                        int n_out, int n_in, bool bias) {
-    char full[64];
+    char full[96];
     snprintf(full, sizeof full, "%s.%s", prefix, name);
     add_tensor(m, s, 2, n_out, n_in, 1, full, "weight");
     if (bias)

@@ -39,6 +39,8 @@ static void entries_are_consistent(void **state) {
     assert_int_equal(n, 34);
     assert_null(wisp_catalog_get(SIZE_MAX));
     assert_null(wi_catalog_find("bas"));
+    assert_string_equal(wi_catalog_find("turbo")->name, "large-v3-turbo");
+    assert_string_equal(wi_catalog_find("large")->name, "large-v3");
 }
 
 static void nearest_names(void **state) {
@@ -95,6 +97,15 @@ static void finding_a_model(void **state) {
     err = (struct wisp_error){0};
     assert_int_equal(wisp_model_find(buf, sizeof buf, "", &err), WISP_E_ARG);
     err = (struct wisp_error){0};
+    assert_int_equal(wisp_model_find(buf, sizeof buf, "turbo", &err), WISP_E_IO);
+    assert_non_null(strstr(err.text, "wisp model pull large-v3-turbo"));
+    err = (struct wisp_error){0};
+
+    touch(dir, "ggml-large-v3.bin");
+    snprintf(expected, sizeof expected, "%s/ggml-large-v3.bin", dir);
+    assert_int_equal(wisp_model_find(buf, sizeof buf, "large", &err), 0);
+    assert_string_equal(buf, expected);
+    unlink(expected);
 
     touch(dir, "ggml-base.en.bin");
     touch(dir, "mine");
