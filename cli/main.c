@@ -14,6 +14,17 @@ static void keep_standard_streams(void) {
             open("/dev/null", O_RDONLY); /* takes the lowest free number: this one */
 }
 
+/* A mapped model or its disk went away under us.  Only calls that a signal handler may make. */
+static void on_bus_error(int number) {
+    (void)number;
+    static const char text[] =
+        "wisp: a file that was in use became shorter or cannot be read any more; do not change a "
+        "model while it is used, and check its disk\n";
+    if (write(STDERR_FILENO, text, sizeof text - 1) < 0)
+        _exit(CLI_INTERNAL);
+    _exit(CLI_INPUT);
+}
+
 static int run(int argc, char **argv) {
     static int (*const commands[])(int, char **) = {cmd_transcribe, cmd_demo, cmd_model, cmd_bench,
                                                     cmd_doctor,     cmd_dump, cmd_npu};
@@ -34,5 +45,6 @@ int main(int argc, char **argv) {
     /* Failed writes are reported where they happen, with a message. */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
+    signal(SIGBUS, on_bus_error);
     return (int)cli_close_stdout((enum cli_exit)run(argc, argv));
 }
