@@ -95,6 +95,66 @@ static void same_words(const struct wi_model *a, const struct wi_model *b) {
     }
 }
 
+/* Logits [N_TOKENS, n_vocab] at the portable level of a fixed mel and fixed tokens, to free. */
+enum { N_TOKENS = 4 };
+
+static float *logits_of(const char *path) {
+    const int tokens[N_TOKENS] = {50258, 7, 300, 50364};
+    struct wisp_model_params params = {.cpu = "portable"};
+    struct wisp_error err = {0};
+    struct wisp_model *model;
+    struct wisp_model_info info;
+    struct wisp_ctx *ctx;
+    if (wisp_model_open(&model, path, &params, &err) || wisp_ctx_create(&ctx, model, 1, &err))
+        fail_msg("%s", err.text);
+    wisp_model_get_info(model, &info);
+    size_t n_mel = (size_t)info.dims.n_mels * 2 * (size_t)info.dims.n_audio_ctx;
+    float *mel = malloc(n_mel * sizeof *mel);
+    float *logits = malloc(N_TOKENS * (size_t)info.dims.n_vocab * sizeof *logits);
+    for (size_t i = 0; i < n_mel; i++)
+        mel[i] = sinf((float)i);
+    if (wisp_stage_encode(ctx, mel, NULL, &err) || wisp_stage_cross_kv(ctx, &err) ||
+        wisp_stage_decode(ctx, tokens, N_TOKENS, false, logits, &err))
+        fail_msg("%s", err.text);
+    free(mel);
+    wisp_ctx_destroy(&ctx);
+    wisp_model_close(&model);
+    return logits;
+}
+
+/* The weights are exact in f32, f16 and bf16, so every file of them must give the same bits. */
+static void containers_give_the_same_logits(void **state) {
+    struct wisp_dims dims = {51865, 80, 10, 8, 2, 2, 12, 8, 4, 3};
+    const enum mf_type types[] = {MF_F32, MF_F16, MF_BF16};
+    struct mf_model m = mf_model_create(dims, 3);
+    size_t bytes = N_TOKENS * (size_t)dims.n_vocab * sizeof(float);
+    float *first = NULL;
+    for (int k = 0; k < 3; k++)
+        for (int shards = 0; shards <= 3; shards += shards ? 2 : 1) { /* 0: ggml, which has no bf16 */
+            if (shards == 0 && types[k] == MF_BF16)
+                continue;
+            char *folder = mf_folder(), *path = strdup(folder);
+            if (shards == 0) {
+                struct mf_bytes ggml = mf_ggml(&m, types[k], NULL);
+                free(path);
+                path = strdup(mf_path(folder, "model.bin"));
+                mf_write(path, ggml.data, ggml.size);
+                mf_bytes_free(&ggml);
+            } else {
+                mf_write_folder(folder, &m, types[k], shards);
+            }
+            float *logits = logits_of(path);
+            first = first ? first : logits;
+            assert_memory_equal(logits, first, bytes);
+            if (logits != first)
+                free(logits);
+            free(path);
+            mf_folder_remove(folder);
+        }
+    free(first);
+    mf_model_free(&m);
+}
+
 /* ggml, one file, three shards; f32 and f16; with and without the tied projection's copy. */
 static void containers_give_the_same_weights(void **state) {
     struct wisp_dims dims = {51865, 80, 10, 8, 2, 2, 12, 8, 4, 3};
@@ -502,6 +562,7 @@ static void failing_allocations(void **state) {
 
 WISP_SUITE(cmocka_unit_test(failing_allocations),
            cmocka_unit_test(containers_give_the_same_weights),
+           cmocka_unit_test(containers_give_the_same_logits),
            cmocka_unit_test(reads_bf16_and_bare_vocabularies), cmocka_unit_test(tied_projection),
            cmocka_unit_test(refuses_every_cut), cmocka_unit_test(refuses_lies_in_the_header),
            cmocka_unit_test(refuses_bombs), cmocka_unit_test(refuses_bombs_of_small_values),
