@@ -11,13 +11,22 @@
 static const struct opt table[] = {
     {OPT_SECTION, 0, 0, 0, "Options", 0, 0, 0},
     {OPT_STRING, "-o", "--output", "FILE", "as, dis: the file to write, - for standard output (default of dis)", AT(output), 0, 0},
-    {OPT_ON, NULL, "--raw", NULL, "dis, check: FILE is nothing but code", AT(raw), 0, 0},
+    {OPT_ON, NULL, "--raw", NULL, "dis, check, run: FILE is nothing but code", AT(raw), 0, 0},
     {OPT_STRING, NULL, "--base", "ADDR", "with --raw: address of the first byte (default: 0)", AT(base), 0, 0},
     {OPT_ON, NULL, "--plain", NULL, "dis: text only, without addresses and bytes", AT(plain), 0, 0},
     {OPT_ON, NULL, "--elf", NULL, "as: write an ELF file instead of the code's bytes", AT(elf), 0, 0},
     {OPT_ON, NULL, "--check", NULL, "as: write nothing when the code has hazards", AT(check), 0, 0},
-    {OPT_STRING, NULL, "--entry", "ADDR", "check: where the code is entered (default: where the file says, else its start)", AT(entry), 0, 0},
+    {OPT_STRING, NULL, "--entry", "ADDR", "check, run: where the code is entered (default: check where the file says, else its start; run 0)", AT(entry), 0, 0},
     {OPT_ON, NULL, "--notes", NULL, "check: also what is legal but easily a mistake, as reads of old values", AT(notes), 0, 0},
+    {OPT_ON, NULL, "--core", NULL, "run: FILE is one core's program", AT(core), 0, 0},
+    {OPT_LIST, NULL, "--mem", "ADDR=FILE", "run: fill the core's data memory, 0x70000 to 0x7ffff", AT(mem), 0, 0},
+    {OPT_LIST, NULL, "--dump", "ADDR:LEN=FILE", "run: write data memory to a file at the end", AT(dump), 0, 0},
+    {OPT_LIST, NULL, "--reg", "REG=VALUE", "run: start with this in a register", AT(reg), 0, 0},
+    {OPT_LIST, NULL, "--lock", "ID=VALUE", "run: start with this in a lock, 48 to 63 being the core's own", AT(lock), 0, 0},
+    {OPT_STRING, NULL, "--max-cycles", "N", "run: stop after so many cycles (default: 100 million)", AT(max_cycles), 0, 0},
+    {OPT_STRING, NULL, "--state", "FILE", "run: write all registers before every bundle", AT(state), 0, 0},
+    {OPT_ON, NULL, "--sim", NULL, "bench: the speed of the emulated core", AT(sim), 0, 0},
+    {OPT_ON, NULL, "--json", NULL, "run, bench: print JSON", AT(json), 0, 0},
     {OPT_ON, "-h", "--help", NULL, "print this", AT(help), 0, 0},
     OPT_END};
 /* clang-format on */
@@ -25,13 +34,20 @@ static const struct opt table[] = {
 static const struct action {
     const char *name;
     enum cli_exit (*run)(const struct npu_options *o, const char *file);
-} actions[] = {{"dis", npu_dis}, {"as", npu_as}, {"check", npu_check}};
+    bool no_file;
+} actions[] = {{"dis", npu_dis, false},
+               {"as", npu_as, false},
+               {"check", npu_check, false},
+               {"run", npu_run, false},
+               {"bench", npu_bench, true}};
 enum { N_ACTIONS = sizeof actions / sizeof *actions };
 
 static void print_help(void) {
     printf("usage: wisp npu dis FILE          a core's program (ELF, or raw code) as text\n"
            "       wisp npu as FILE -o OUT    such text as code, byte for byte\n"
            "       wisp npu check FILE        hazards of a program, on every path\n"
+           "       wisp npu run --core FILE   a program on one emulated core\n"
+           "       wisp npu bench --sim       the emulated core's speed\n"
            "FILE may be - for standard input.\n");
     args_help(stdout, table);
 }
@@ -62,17 +78,18 @@ static const struct action *find_action(const char *name) {
 
 static enum cli_exit act(const struct npu_options *o, const struct strings *operands) {
     if (operands->n == 0) {
-        cli_say("npu needs to know what to do: dis FILE, as FILE or check FILE");
+        cli_say("npu needs to know what to do: dis, as, check or run FILE, or bench");
         return CLI_USAGE;
     }
     const struct action *action = find_action(operands->v[0]);
     if (!action)
         return CLI_USAGE;
-    if (operands->n != 2) {
-        cli_say("'wisp npu %s' takes one file, - for standard input", action->name);
+    if (action->no_file ? operands->n != 1 : operands->n != 2) {
+        cli_say("'wisp npu %s' takes %s", action->name,
+                action->no_file ? "no file" : "one file, - for standard input");
         return CLI_USAGE;
     }
-    return action->run(o, operands->v[1]);
+    return action->run(o, action->no_file ? NULL : operands->v[1]);
 }
 
 int cmd_npu(int argc, char **argv) {
@@ -88,5 +105,9 @@ int cmd_npu(int argc, char **argv) {
         }
     }
     free(operands.v);
+    free(o.mem.v);
+    free(o.dump.v);
+    free(o.reg.v);
+    free(o.lock.v);
     return (int)code;
 }

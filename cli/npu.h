@@ -6,11 +6,13 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "args.h"
 #include "cli.h"
 
 struct npu_options {
-    bool help, raw, plain, elf, check, notes;
-    const char *base, *entry, *output;
+    bool help, raw, plain, elf, check, notes, core, json, sim;
+    const char *base, *entry, *output, *max_cycles, *state;
+    struct strings mem, dump, reg, lock;
 };
 
 /* wisp npu dis FILE, as FILE, check FILE */
@@ -27,6 +29,10 @@ enum cli_exit npu_load(const struct npu_options *o, const char *file,
  * worth knowing.  INPUT when there are hazards. */
 enum cli_exit npu_report(const struct wisp_npu_program *program, const uint32_t *entry, bool notes,
                          bool summary, FILE *f);
+
+/* wisp npu run --core FILE, wisp npu bench --sim */
+enum cli_exit npu_run(const struct npu_options *o, const char *file);
+enum cli_exit npu_bench(const struct npu_options *o, const char *file);
 
 /* Parse an address, decimal or 0x; says what is wrong with option `name`. */
 bool npu_address(const char *name, const char *text, unsigned *out);

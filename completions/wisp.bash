@@ -35,9 +35,9 @@ _wisp() {
         ((COMP_CWORD == 2)) && words='mel encoder logits'
         ;;
     npu)
-        options='-o --output --raw --base --plain --elf --check --entry --notes -h --help'
-        case $prev in --base|--entry) return ;; esac
-        ((COMP_CWORD == 2)) && words='dis as'
+        options='-o --output --raw --base --plain --elf --check --entry --notes --core --mem --dump --reg --lock --max-cycles --state --sim --json -h --help'
+        case $prev in --base|--entry|--mem|--dump|--reg|--lock|--max-cycles) return ;; esac
+        ((COMP_CWORD == 2)) && words='dis as check run bench'
         ;;
     esac
     case $prev in

@@ -72,14 +72,26 @@ complete -c wisp -n '__fish_seen_subcommand_from dump' -a mel
 complete -c wisp -n '__fish_seen_subcommand_from dump' -a encoder
 complete -c wisp -n '__fish_seen_subcommand_from dump' -a logits
 complete -c wisp -n '__fish_seen_subcommand_from npu' -s o -l output -r -d 'as, dis: the file to write, - for standard output (default of dis)'
-complete -c wisp -n '__fish_seen_subcommand_from npu' -l raw -d 'dis, check: FILE is nothing but code'
+complete -c wisp -n '__fish_seen_subcommand_from npu' -l raw -d 'dis, check, run: FILE is nothing but code'
 complete -c wisp -n '__fish_seen_subcommand_from npu' -l base -x -d 'with --raw: address of the first byte (default: 0)'
 complete -c wisp -n '__fish_seen_subcommand_from npu' -l plain -d 'dis: text only, without addresses and bytes'
 complete -c wisp -n '__fish_seen_subcommand_from npu' -l elf -d 'as: write an ELF file instead of the code\'s bytes'
 complete -c wisp -n '__fish_seen_subcommand_from npu' -l check -d 'as: write nothing when the code has hazards'
-complete -c wisp -n '__fish_seen_subcommand_from npu' -l entry -x -d 'check: where the code is entered (default: where the file says, else its start)'
+complete -c wisp -n '__fish_seen_subcommand_from npu' -l entry -x -d 'check, run: where the code is entered (default: check where the file says, else its start; run 0)'
 complete -c wisp -n '__fish_seen_subcommand_from npu' -l notes -d 'check: also what is legal but easily a mistake, as reads of old values'
+complete -c wisp -n '__fish_seen_subcommand_from npu' -l core -d 'run: FILE is one core\'s program'
+complete -c wisp -n '__fish_seen_subcommand_from npu' -l mem -x -d 'run: fill the core\'s data memory, 0x70000 to 0x7ffff'
+complete -c wisp -n '__fish_seen_subcommand_from npu' -l dump -x -d 'run: write data memory to a file at the end'
+complete -c wisp -n '__fish_seen_subcommand_from npu' -l reg -x -d 'run: start with this in a register'
+complete -c wisp -n '__fish_seen_subcommand_from npu' -l lock -x -d 'run: start with this in a lock, 48 to 63 being the core\'s own'
+complete -c wisp -n '__fish_seen_subcommand_from npu' -l max-cycles -x -d 'run: stop after so many cycles (default: 100 million)'
+complete -c wisp -n '__fish_seen_subcommand_from npu' -l state -r -d 'run: write all registers before every bundle'
+complete -c wisp -n '__fish_seen_subcommand_from npu' -l sim -d 'bench: the speed of the emulated core'
+complete -c wisp -n '__fish_seen_subcommand_from npu' -l json -d 'run, bench: print JSON'
 complete -c wisp -n '__fish_seen_subcommand_from npu' -s h -l help -d 'print this'
 complete -c wisp -n '__fish_seen_subcommand_from npu' -a dis
 complete -c wisp -n '__fish_seen_subcommand_from npu' -a as
+complete -c wisp -n '__fish_seen_subcommand_from npu' -a check
+complete -c wisp -n '__fish_seen_subcommand_from npu' -a run
+complete -c wisp -n '__fish_seen_subcommand_from npu' -a bench
 complete -c wisp -n '__fish_seen_subcommand_from pull' -x -a '(wisp model list 2>/dev/null | awk \'NR > 1 && NF && $2 ~ /^[0-9.]+$/ { print $1 }\')'

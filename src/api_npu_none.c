@@ -62,6 +62,8 @@ void wisp_npu_free(void *memory) {}
 
 int wisp_npu_check(struct wisp_npu_check **out, const struct wisp_npu_program *program,
                    const uint32_t *entries, size_t n_entries, struct wisp_error *err) {
+
+int wisp_npu_core_create(struct wisp_npu_core **out, const char *cpu, struct wisp_error *err) {
     *out = NULL;
     return unsupported(err);
 }
@@ -78,3 +80,62 @@ bool wisp_npu_check_get_finding(const struct wisp_npu_check *check, size_t i,
                                 struct wisp_npu_finding *out) {
     return false;
 }
+
+void wisp_npu_core_destroy(struct wisp_npu_core **core) {}
+
+int wisp_npu_core_load(struct wisp_npu_core *core, const struct wisp_npu_program *program,
+                       struct wisp_error *err) {
+    return unsupported(err);
+}
+
+int wisp_npu_core_write(struct wisp_npu_core *core, uint32_t address, const void *bytes,
+                        size_t size, struct wisp_error *err) {
+    return unsupported(err);
+}
+
+int wisp_npu_core_read(const struct wisp_npu_core *core, uint32_t address, void *bytes, size_t size,
+                       struct wisp_error *err) {
+    return unsupported(err);
+}
+
+int wisp_npu_core_set(struct wisp_npu_core *core, const char *name, uint32_t value,
+                      struct wisp_error *err) {
+    return unsupported(err);
+}
+
+int wisp_npu_core_get(const struct wisp_npu_core *core, const char *name, uint32_t *value,
+                      struct wisp_error *err) {
+    return unsupported(err);
+}
+
+int wisp_npu_core_set_lock(struct wisp_npu_core *core, unsigned id, int value,
+                           struct wisp_error *err) {
+    return unsupported(err);
+}
+
+int wisp_npu_core_break(struct wisp_npu_core *core, uint32_t address, struct wisp_error *err) {
+    return unsupported(err);
+}
+
+void wisp_npu_core_run(struct wisp_npu_core *core, uint64_t max_cycles,
+                       struct wisp_npu_result *result) {
+    memset(result, 0, sizeof *result);
+    result->status = WISP_NPU_FAULT;
+}
+
+const char *wisp_npu_stall_name(int stall) {
+    return NULL;
+}
+
+const char *wisp_npu_status_name(enum wisp_npu_status status) {
+    return "fault";
+}
+
+int wisp_npu_core_state(const struct wisp_npu_core *core, char **text, size_t *size,
+                        struct wisp_error *err) {
+    *text = NULL;
+    return unsupported(err);
+}
+
+void wisp_npu_core_trace(struct wisp_npu_core *core,
+                         void (*fn)(void *user, const struct wisp_npu_core *core), void *user) {}

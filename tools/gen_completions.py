@@ -8,14 +8,14 @@ import re
 import subprocess
 import sys
 
-OPTION = re.compile(r"^  (?:(-\w+),)? +(--[\w-]+)(?: ([A-Z]+))?(?: +(\S.*))?$")
+OPTION = re.compile(r"^  (?:(-\w+),)? +(--[\w-]+)(?: ([A-Z]+(?:[:=][A-Z]+)*))?(?: +(\S.*))?$")
 HELP_INDENT = " " * 34
 COMMANDS = {"transcribe": "audio to text", "demo": "transcribe the bundled clip",
             "model": "list, get and look into models",
             "bench": "how fast each stage runs here",
             "doctor": "what wisp finds on this machine", "dump": "a stage's output as a NumPy file",
             "npu": "tools for programs of the NPU's cores"}
-WORDS = {"model": ["list", "pull", "info"], "dump": ["mel", "encoder", "logits"], "npu": ["dis", "as"]}
+WORDS = {"model": ["list", "pull", "info"], "dump": ["mel", "encoder", "logits"], "npu": ["dis", "as", "check", "run", "bench"]}
 MODELS_HERE = "wisp model list 2>/dev/null | awk '$3 == \"here\" { print $1 }'"
 MODELS = "wisp model list 2>/dev/null | awk 'NR > 1 && NF && $2 ~ /^[0-9.]+$/ { print $1 }'"
 

@@ -1,7 +1,8 @@
 /* wisp_npu: programs for the cores of AMD's XDNA1 NPU (AIE2 instruction set).
  *
  * A `wisp_npu_program` is one core's program: sections of code and data with labels.  It is
- * immutable once made and may be used by any number of threads; the caller closes it.  Errors,
+ * immutable once made and may be used by any number of threads; the caller closes it.  A
+ * `wisp_npu_core` is one emulated core on a bench, used by one thread at a time.  Errors,
  * ownership and threads are otherwise as wisp.h says.  In a library built without the NPU stack
  * every call that can fail gives UNSUPPORTED. */
 #ifndef WISP_WISP_NPU_H
@@ -93,6 +94,83 @@ struct wisp_npu_finding {
 };
 WISP_API bool wisp_npu_check_get_finding(const struct wisp_npu_check *check, size_t i,
                                          struct wisp_npu_finding *out);
+
+/* ------------------------------------------------------------------ running one core
+ *
+ * An emulated core, cycle by cycle as documents and measurements describe the chip, with 64 KB of its
+ * own data memory at 0x70000 and 16 KB of program memory.  There are no neighbours, no streams and no
+ * cascade; its 64 locks are plain counters that nobody else changes, so a core that waits waits for
+ * ever.  Memory starts filled with a pattern that is NaN in bf16 and fp32.  What no document says the
+ * chip does ends the run as a fault that names instruction and address. */
+
+struct wisp_npu_core;
+
+/* `cpu`: level of the vector loops as in wisp_model_params; every level gives the same bits.
+ * Errors: ARG, NOMEM. */
+WISP_API int wisp_npu_core_create(struct wisp_npu_core **out, const char *cpu,
+                                  struct wisp_error *err);
+WISP_API void wisp_npu_core_destroy(struct wisp_npu_core **core);
+
+/* Code into program memory, data sections into data memory.  Errors: ARG (does not fit). */
+WISP_API int wisp_npu_core_load(struct wisp_npu_core *core, const struct wisp_npu_program *program,
+                                struct wisp_error *err);
+
+/* Data memory by the core's addresses, 0x70000..0x7ffff.  Errors: ARG. */
+WISP_API int wisp_npu_core_write(struct wisp_npu_core *core, uint32_t address, const void *bytes,
+                                 size_t size, struct wisp_error *err);
+WISP_API int wisp_npu_core_read(const struct wisp_npu_core *core, uint32_t address, void *bytes,
+                                size_t size, struct wisp_error *err);
+
+/* A register of up to 32 bits by its assembler name: r0, p3, dn1, s2, LC, SP, crRnd ...; "pc" is
+ * where to start.  Errors: ARG. */
+WISP_API int wisp_npu_core_set(struct wisp_npu_core *core, const char *name, uint32_t value,
+                               struct wisp_error *err);
+WISP_API int wisp_npu_core_get(const struct wisp_npu_core *core, const char *name, uint32_t *value,
+                               struct wisp_error *err);
+
+/* Lock `id`, 0..63 as the core numbers them (48..63 are its own), to 0..63.  Errors: ARG. */
+WISP_API int wisp_npu_core_set_lock(struct wisp_npu_core *core, unsigned id, int value,
+                                    struct wisp_error *err);
+
+/* Stop before the bundle at this address; another run goes on.  Errors: ARG. */
+WISP_API int wisp_npu_core_break(struct wisp_npu_core *core, uint32_t address,
+                                 struct wisp_error *err);
+
+enum wisp_npu_status {
+    WISP_NPU_DONE,     /* the core executed `done` */
+    WISP_NPU_BREAK,    /* a breakpoint */
+    WISP_NPU_LIMIT,    /* the cycle limit */
+    WISP_NPU_DEADLOCK, /* waits for what nobody will do */
+    WISP_NPU_FAULT
+};
+
+enum { WISP_NPU_STALLS = 6 };
+
+struct wisp_npu_result {
+    enum wisp_npu_status status;
+    uint64_t cycles, bundles;          /* since the core was created; the difference is stalls */
+    uint64_t stalls[WISP_NPU_STALLS];  /* cycles by cause; wisp_npu_stall_name says which */
+    uint32_t pc;                       /* of the next bundle, or of the guilty one */
+    char reason[256];                  /* empty when done */
+};
+
+/* Go on until done, stopped, or `max_cycles` cycles after now.  Always fills `result`. */
+WISP_API void wisp_npu_core_run(struct wisp_npu_core *core, uint64_t max_cycles,
+                                struct wisp_npu_result *result);
+
+/* "memory", "lock", "stream_in", ...; NULL past the last.  "done", "break", "limit", ... */
+WISP_API const char *wisp_npu_stall_name(int stall);
+WISP_API const char *wisp_npu_status_name(enum wisp_npu_status status);
+
+/* The registers and what is in flight as text, a line each, in a fixed order: made to be compared.
+ * wisp_npu_free frees it.  Errors: NOMEM. */
+WISP_API int wisp_npu_core_state(const struct wisp_npu_core *core, char **text, size_t *size,
+                                 struct wisp_error *err);
+
+/* Call `fn` before every bundle of later runs; NULL: no more. */
+WISP_API void wisp_npu_core_trace(struct wisp_npu_core *core,
+                                  void (*fn)(void *user, const struct wisp_npu_core *core),
+                                  void *user);
 
 /* Free what the calls above handed over; NULL is allowed. */
 WISP_API void wisp_npu_free(void *memory);

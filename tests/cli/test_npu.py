@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """wisp npu dis and as through the program: usage: test_npu.py WISP VECTORS"""
+import json
 import os
 import pathlib
 import re
@@ -26,7 +27,7 @@ def elf_sections(elf):
     return {table[h[0]:table.index(0, h[0])].decode(): (h[3], h[2], elf[h[4]:h[4] + h[5]]) for h in headers[1:]}
 
 
-class NpuTest(unittest.TestCase):
+class Program(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.TemporaryDirectory()
         self.addCleanup(self.folder.cleanup)
@@ -47,6 +48,10 @@ class NpuTest(unittest.TestCase):
         self.assertIn(says, err)
 
     # ---------------------------------------------------------------- vectors
+
+
+class TextTest(Program):
+    """wisp npu dis, as, check."""
 
     def test_vectors(self):
         code = b"".join(b for b, _ in vectors())
@@ -145,7 +150,7 @@ class NpuTest(unittest.TestCase):
         self.fails(2, "dis", ".", "--raw", says="'.'")
 
     def test_usage(self):
-        self.fails(1, says="dis FILE")
+        self.fails(1, says="dis, as, check or run FILE")
         self.fails(1, "diss", "x", says="'dis'")
         self.fails(1, "dis", says="one file")
         self.fails(1, "as", "x", "y", "-o", "z", says="one file")
@@ -157,6 +162,66 @@ class NpuTest(unittest.TestCase):
         self.fails(1, "check", "x", "--entry", "main", says="'main'")
         self.fails(1, "dis", "x", "--base", "4", says="--raw")
         self.fails(1, "dis", "x", "--raw", "--base", "4x", says="'4x'")
+
+
+class RunTest(Program):
+    """wisp npu run --core."""
+
+    def program(self, text):
+        self.ok("as", "-", "-o", "p.bin", data=text.encode())
+
+    def run_json(self, *args, rc=0):
+        got, out, err = self.npu("run", "--core", "--raw", "p.bin", "--json", *args)
+        self.assertEqual(got, rc, err)
+        return json.loads(out), err
+
+    def test_registers_memory_and_cycles(self):
+        self.program("lda r1, [p0, #4]\n" + "nop\n" * 6 + "add r1, r1, r2\nst r1, [p0, #8]\n" + "nop\n" * 6 + "done\n")
+        (self.path / "in").write_bytes(struct.pack("<2I", 7, 40))
+        result, _ = self.run_json("--mem", "0x70000=in", "--reg", "p0=0x70000", "--reg", "r2=-5",
+                                  "--dump", "0x70008:4=out")
+        self.assertEqual(struct.unpack("<I", (self.path / "out").read_bytes())[0], 35)
+        self.assertEqual((result["status"], result["cycles"], result["bundles"]), ("done", 16, 16))
+        self.assertEqual(sum(result["stalls"].values()), 0)
+
+    def test_faults_deadlocks_and_limits_say_why(self):
+        self.program("nop\nlda r1, [p0, #0]\n" + "nop\n" * 8 + "done\n")
+        result, err = self.run_json(rc=3)
+        self.assertEqual(result["status"], "fault")
+        self.assertIn("lda d, [p, #i]: no memory at 0x00000", err)
+        self.program("acq #48, r0\ndone\n")
+        result, err = self.run_json("--reg", "r0=-1", rc=3)
+        self.assertEqual(result["status"], "deadlock")
+        self.assertIn("lock", err)
+        result, _ = self.run_json("--reg", "r0=-1", "--lock", "48=1")
+        self.assertEqual((result["status"], result["stalls"]["lock"]), ("done", 1))
+        self.program("j #0\n" + "nop\n" * 5)
+        result, _ = self.run_json("--max-cycles", "1000", rc=3)
+        self.assertEqual((result["status"], result["cycles"]), ("limit", 1000))
+
+    def test_entry_and_state(self):
+        self.program("movx r1, #1\nmovx r2, #2\ndone\n")
+        self.run_json("--entry", "4", "--state", "state")
+        blocks = (self.path / "state").read_text().split("\n\n")
+        self.assertEqual([b.split("\n")[0] for b in blocks[:3]],
+                         ["cycle 0 bundle 0 pc 0x0004", "cycle 1 bundle 1 pc 0x0008", "cycle 2 bundle 2 pc 0x000c"])
+        self.assertIn("\nr1 00000000\n", blocks[1])
+        self.assertIn("\nr2 00000002\n", blocks[2] + "\n")
+
+    def test_usage(self):
+        self.program("done\n")
+        for args, rc, what in [((), 1, "--core"), (("--core", "--mem", "x"), 1, "ADDR=FILE"),
+                               (("--core", "--reg", "q9=1"), 1, "no register"),
+                               (("--core", "--mem", "0x70000=missing"), 2, "missing"),
+                               (("--core", "--dump", "0x7fff0:32=out"), 1, "data memory")]:
+            got, _, err = self.npu("run", "--raw", "p.bin", *args)
+            self.assertEqual(got, rc, args)
+            self.assertIn(what, err)
+
+    def test_bench(self):
+        got, out, err = self.npu("bench", "--sim", "--json")
+        self.assertEqual(got, 0, err)
+        self.assertGreater(json.loads(out)["core_mbundles_per_s"]["portable"], 0)
 
 
 if __name__ == "__main__":
