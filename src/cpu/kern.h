@@ -11,6 +11,7 @@
 
 #include "base/dtype.h"
 #include "base/pool.h"
+#include "cpu/panels.h"
 
 enum wi_level { WI_PORTABLE, WI_AVX2, WI_AVX512, WI_AVX512BF16, WI_N_LEVELS };
 
@@ -60,8 +61,9 @@ struct wi_attn {
 /* One query of one head over rows of a cache: out = softmax(scale * q K^T) V. */
 struct wi_attn_rows {
     int n_kv, d_head;
-    const float *q;     /* [d_head] */
-    const float *k, *v; /* [.., d_head], row stride ld */
+    const float *q;    /* [d_head] */
+    const void *k, *v; /* f32 or bf16 [.., d_head], row stride ld values */
+    bool bf16;
     size_t ld;
     const int *rows; /* [n_kv]: the row of k and v that key j lies in; NULL = j */
     float scale;

@@ -2,7 +2,8 @@
  * level's file defines VLEN, SUFFIX(name), MR (rows of the GEMM's register block), NV (vectors
  * across it) and includes this one; it is compiled with that level's -m flags.  Where the level has
  * instructions for them, it also defines LOAD_F16(p) and LOAD_U8(p), which convert VLEN halves and
- * bytes, SUM_LANES(x) and MAX_LANES(x), and SCALE2(p, n), which is p 2^n.  BF16_PRODUCTS selects
+ * bytes, LOAD_PAIRS(p) and DOT_PAIRS(acc, a, b), which widen 2 VLEN bytes to int16 and add up their
+ * products by pairs, SUM_LANES(x) and MAX_LANES(x), and SCALE2(p, n), which is p 2^n.  BF16_PRODUCTS selects
  * bf16 inputs with f32 sums in GEMM and attention (x86 vdpbf16ps, VLEN 16). */
 #include <math.h>
 #include <string.h>
@@ -25,6 +26,8 @@
 #include "cpu/attn_tmpl.c"
 
 #include "cpu/matvec_tmpl.c"
+
+#include "cpu/panel_tmpl.c"
 
 #define WI_KERN(name, ret, params) .name = SUFFIX(name),
 const struct wi_kern SUFFIX(wi_kern) = {

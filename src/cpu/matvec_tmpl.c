@@ -1,21 +1,6 @@
 /* Products of few rows and attention over cached rows: what a decoder step is made of.  One part of
  * kern_tmpl.c. */
 
-INLINE float dot(const float *x, const float *y, int n) {
-    vf acc[4] = {0};
-    int i = 0;
-    for (; i + 4 * VLEN <= n; i += 4 * VLEN)
-        UNROLLED
-    for (int v = 0; v < 4; v++)
-        acc[v] += load(x + i + v * VLEN) * load(y + i + v * VLEN);
-    for (; i + VLEN <= n; i += VLEN)
-        acc[0] += load(x + i) * load(y + i);
-    float total = sum_lanes((acc[0] + acc[1]) + (acc[2] + acc[3]));
-    for (; i < n; i++)
-        total += x[i] * y[i];
-    return total;
-}
-
 enum {
     COLS = 32,                   /* columns that a matvec finishes at a time */
     GROUP = 4,                   /* of them, dequantised together */
@@ -85,22 +70,51 @@ static void SUFFIX(matvec)(const struct wi_gemm *g, int n0, int n1, float *scrat
     }
 }
 
-static void SUFFIX(attend_rows)(const struct wi_attn_rows *a, float *scratch) {
-    int d = a->d_head;
+/* VLEN values of a cache, of which `part` are there when it is not 0. */
+INLINE vf load_cached(bool bf16, const void *row, int at, int part) {
+    if (!bf16)
+        return part ? load_part((const float *)row + at, part) : load((const float *)row + at);
+    vs half = {0};
+    memcpy(&half, (const uint16_t *)row + at, part ? (size_t)part * sizeof(uint16_t) : sizeof half);
+    return (vf)(__builtin_convertvector(half, vu) << 16);
+}
+
+INLINE const void *cached_row(const struct wi_attn_rows *a, bool bf16, const void *cache, int j) {
+    size_t row = (size_t)(a->rows ? a->rows[j] : j) * a->ld;
+    return bf16 ? (const void *)((const uint16_t *)cache + row) : (const void *)((const float *)cache + row);
+}
+
+/* bf16 and d, the size of a head, are constants after inlining where it matters. */
+INLINE void attend_cached(const struct wi_attn_rows *a, bool bf16, int d, float *scratch) {
+    int whole = d / VLEN * VLEN;
+    vf out[WI_HEAD_MAX / VLEN + 1], q[WI_HEAD_MAX / VLEN + 1];
+    for (int c = 0; c < d; c += VLEN) {
+        q[c / VLEN] = c < whole ? load(a->q + c) : load_part(a->q + c, d - c);
+        out[c / VLEN] = splat(0);
+    }
     for (int j = 0; j < a->n_kv; j++) {
-        size_t row = (size_t)(a->rows ? a->rows[j] : j);
-        scratch[j] = a->scale * dot(a->q, a->k + row * a->ld, d);
+        const void *k = cached_row(a, bf16, a->k, j);
+        vf acc = splat(0);
+        for (int c = 0; c < d; c += VLEN)
+            acc += q[c / VLEN] * load_cached(bf16, k, c, c < whole ? 0 : d - c);
+        scratch[j] = a->scale * sum_lanes(acc);
     }
     float scale = 1.0f / exp_row(scratch, a->n_kv, row_max(scratch, a->n_kv));
-    for (int c = 0; c < d; c++)
-        a->out[c] = 0;
     for (int j = 0; j < a->n_kv; j++) {
-        const float *v = a->v + (size_t)(a->rows ? a->rows[j] : j) * a->ld;
+        const void *v = cached_row(a, bf16, a->v, j);
         float p = scratch[j] * scale;
-        int c = 0;
-        for (; c + VLEN <= d; c += VLEN)
-            store(a->out + c, load(a->out + c) + load(v + c) * p);
-        for (; c < d; c++)
-            a->out[c] += v[c] * p;
+        for (int c = 0; c < d; c += VLEN)
+            out[c / VLEN] += load_cached(bf16, v, c, c < whole ? 0 : d - c) * p;
     }
+    for (int c = 0; c < d; c += VLEN)
+        store_part(a->out + c, out[c / VLEN], c < whole ? VLEN : d - c);
+}
+
+static void SUFFIX(attend_rows)(const struct wi_attn_rows *a, float *scratch) {
+    if (a->bf16 && a->d_head == 64) /* of every published model */
+        attend_cached(a, true, 64, scratch);
+    else if (a->bf16)
+        attend_cached(a, true, a->d_head, scratch);
+    else
+        attend_cached(a, false, a->d_head, scratch);
 }

@@ -27,7 +27,7 @@ static const struct {
                    &wi_kern_avx512
 #endif
     },
-    [WI_AVX512BF16] = {"avx512bf16", AVX512_NEEDS | NEED(AVX512BF16),
+    [WI_AVX512BF16] = {"avx512bf16", AVX512_NEEDS | NEED(AVX512BF16) | NEED(AVX512VNNI),
 #ifdef WISP_HAVE_AVX512BF16
                        &wi_kern_avx512bf16
 #endif

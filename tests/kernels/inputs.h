@@ -33,5 +33,6 @@ float *padded(struct guarded *g, int rows, int cols);
 void random_row(enum wi_dtype type, uint8_t *dst, double *values, int n);
 
 void check_attention(void); /* of the level under test */
+void check_panels(void);
 
 #endif

@@ -425,6 +425,7 @@ LEVEL_TEST(exp_accuracy)
 LEVEL_TEST(gelu)
 LEVEL_TEST(layernorm)
 LEVEL_TEST(attention)
+LEVEL_TEST(panels)
 
 /* The figures in docs/numerics.md. */
 static void accuracy(void) {
@@ -454,7 +455,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(products),  cmocka_unit_test(thread_counts),
         cmocka_unit_test(softmax),   cmocka_unit_test(exp_accuracy),
         cmocka_unit_test(gelu),      cmocka_unit_test(layernorm),
-        cmocka_unit_test(attention),
+        cmocka_unit_test(attention), cmocka_unit_test(panels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -120,6 +120,41 @@ static void run_attention(const struct head *h, float *scratch) {
                        scratch);
 }
 
+/* A cache of bf16 is the cache of f32 with those values; the f32 one was compared with f64. */
+static void check_bf16_rows(const struct head *h, const struct wi_attn_rows *f32, const double *bound,
+                            float *scratch) {
+    struct wi_attn_rows rounded = *f32, bf16 = *f32;
+    size_t n = (size_t)(h->n_kv * h->d);
+    struct guarded guards[2];
+    uint16_t *half[2];
+    float *wide[2], out[WI_HEAD_MAX];
+    for (int i = 0; i < 2; i++) {
+        const float *cache = i ? h->cache_v : h->cache_k;
+        half[i] = guarded_alloc(&guards[i], n * sizeof **half);
+        wide[i] = malloc(n * sizeof **wide);
+        for (size_t j = 0; j < n; j++) {
+            half[i][j] = wi_f32_to_bf16(cache[j]);
+            wide[i][j] = wi_bf16_to_f32(half[i][j]);
+        }
+    }
+    rounded.k = wide[0];
+    rounded.v = wide[1];
+    rounded.out = out;
+    kern.attend_rows(&rounded, scratch);
+    bf16.k = half[0];
+    bf16.v = half[1];
+    bf16.bf16 = true;
+    kern.attend_rows(&bf16, scratch);
+    for (int c = 0; c < h->d; c++)
+        if (!(fabs(h->rows_out[c] - out[c]) <= 2 * bound[c]))
+            fail_msg("attend_rows bf16 %d, d %d, [%d]: %.9g, not %.9g", h->n_kv, h->d, c,
+                     h->rows_out[c], out[c]);
+    for (int i = 0; i < 2; i++) {
+        guarded_free(&guards[i]);
+        free(wide[i]);
+    }
+}
+
 static void check_attention_case(int n_q, int n_kv, int d, float spread) {
     struct guarded gs;
     struct head h;
@@ -150,6 +185,7 @@ static void check_attention_case(int n_q, int n_kv, int d, float spread) {
                 fail_msg("attend_rows %d, d %d, [%d]: %.9g, not %.9g (bound %.2g)", n_kv, d, c,
                          h.rows_out[c], ref[c], f32[c]);
         }
+        check_bf16_rows(&h, &r, f32, scratch);
         for (int c = d; c < stride && i + 1 < n_q; c++)
             assert_true(isnan(h.out[i * stride + c])); /* the gap is not written */
     }

@@ -84,7 +84,8 @@ static void best_level_needs_all_its_features(void **state) {
         {AVX2 | HAS(AVX512F), "avx2", "AVX-512 BW", "avx512"},
         {AVX512 & ~HAS(FMA), "portable", "FMA", "avx512"},
         {AVX512, "avx512", "AVX-512 BF16", "avx512bf16"},
-        {AVX512 | HAS(AVX512BF16), "avx512bf16", NULL, NULL},
+        {AVX512 | HAS(AVX512BF16) | HAS(AVX512VNNI), "avx512bf16", NULL, NULL},
+        {AVX512 | HAS(AVX512BF16), "avx512", "AVX-512 VNNI", "avx512bf16"},
     };
     (void)state;
 #ifndef __x86_64__

@@ -3,5 +3,10 @@
 #define MR 4
 #define NV 2
 #define SUFFIX(name) name##_portable
+#ifdef __SSE2__ /* part of x86-64 */
+#include <emmintrin.h>
+#define DOT_PAIRS(acc, a, b)                                                                       \
+    ((vi)_mm_add_epi32((__m128i)(acc), _mm_madd_epi16((__m128i)(a), (__m128i)(b))))
+#endif
 
 #include "cpu/kern_tmpl.c"

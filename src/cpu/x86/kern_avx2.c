@@ -7,5 +7,9 @@
 #define SUFFIX(name) name##_avx2
 #define LOAD_F16(p) ((vf)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p))))
 #define LOAD_U8(p) ((vi)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(p))))
+#define LOAD_PAIRS(p)                                                                              \
+    ((vpairs)_mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(p))))
+#define DOT_PAIRS(acc, a, b)                                                                       \
+    ((vi)_mm256_add_epi32((__m256i)(acc), _mm256_madd_epi16((__m256i)(a), (__m256i)(b))))
 
 #include "cpu/kern_tmpl.c"

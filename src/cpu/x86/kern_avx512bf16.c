@@ -11,5 +11,9 @@
 #define SUM_LANES(x) _mm512_reduce_add_ps((__m512)(x))
 #define MAX_LANES(x) _mm512_reduce_max_ps((__m512)(x))
 #define SCALE2(p, n) ((vf)_mm512_scalef_ps((__m512)(p), (__m512)(n)))
+#define LOAD_PAIRS(p)                                                                              \
+    ((vpairs)_mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)(const void *)(p))))
+#define DOT_PAIRS(acc, a, b)                                                                       \
+    ((vi)_mm512_dpwssd_epi32((__m512i)(acc), (__m512i)(a), (__m512i)(b)))
 
 #include "cpu/kern_tmpl.c"

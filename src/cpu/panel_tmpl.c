@@ -1,0 +1,294 @@
+/* Packed products of few rows; one part of kern_tmpl.c.  Lanes are rows of W, so that nothing is summed
+ * across a register.  Sums of int8 x int16 are exact in 32 bits over a block: 32 * 128 * 32767 < 2^28. */
+
+enum {
+    PANEL_VECTORS = WI_PANEL_ROWS / VLEN,
+    /* Rows of A that share a load of W, as the registers allow. */
+    PANEL_ROWS_AT_ONCE = VLEN == 16 ? 8 : VLEN == 8 ? 4 : 2,
+};
+
+typedef int16_t vpairs __attribute__((vector_size(4 * VLEN)));
+
+#ifndef LOAD_PAIRS
+/* 2 VLEN bytes as int16. */
+INLINE vpairs load_pairs(const int8_t *p) {
+    typedef int8_t bytes __attribute__((vector_size(2 * VLEN)));
+    bytes x;
+    memcpy(&x, p, sizeof x);
+    return __builtin_convertvector(x, vpairs);
+}
+#define LOAD_PAIRS(p) load_pairs(p)
+#endif
+
+#ifndef DOT_PAIRS
+/* acc + the sum of each pair's products. */
+INLINE vi dot_pairs(vi acc, vpairs a, vpairs b) {
+    vi low = ((vi)a << 16 >> 16) * ((vi)b << 16 >> 16), high = ((vi)a >> 16) * ((vi)b >> 16);
+    return acc + low + high;
+}
+#define DOT_PAIRS(acc, a, b) dot_pairs(acc, a, b)
+#endif
+
+/* One pair of A in all lanes. */
+INLINE vpairs splat_pair(const int16_t *p) {
+    int32_t pair;
+    memcpy(&pair, p, sizeof pair);
+    return (vpairs)(pair - (vi){0});
+}
+
+/* sums[mr] += a[mr, 32] times a block; mr is constant after inlining. */
+INLINE void block_int8(int mr, const uint8_t *data, const int16_t *a, size_t lda, vf (*sums)[PANEL_VECTORS]) {
+    const union wi_panel_block *block = (const void *)data;
+    vi acc[PANEL_ROWS_AT_ONCE][PANEL_VECTORS];
+    UNROLLED
+    for (int i = 0; i < mr; i++)
+        UNROLLED
+    for (int v = 0; v < PANEL_VECTORS; v++)
+        acc[i][v] = (vi){0};
+    UNROLLED
+    for (int p = 0; p < WI_PANEL_BLOCK / 2; p++)
+        UNROLLED
+    for (int v = 0; v < PANEL_VECTORS; v++) {
+        vpairs w = LOAD_PAIRS(block->int8.q[p][v * VLEN]);
+        UNROLLED
+        for (int i = 0; i < mr; i++)
+            acc[i][v] = DOT_PAIRS(acc[i][v], w, splat_pair(a + (size_t)i * lda + 2 * p));
+    }
+    UNROLLED
+    for (int v = 0; v < PANEL_VECTORS; v++) {
+        vf scale = LOAD_F16((const uint8_t *)(block->int8.scale + v * VLEN));
+        UNROLLED
+        for (int i = 0; i < mr; i++)
+            sums[i][v] += __builtin_convertvector(acc[i][v], vf) * scale;
+    }
+}
+
+INLINE void block_bf16(int mr, const uint8_t *data, const float *a, size_t lda, vf (*sums)[PANEL_VECTORS]) {
+    for (int p = 0; p < WI_PANEL_BLOCK; p += 2, data += WI_PANEL_ROWS * 4)
+        UNROLLED
+    for (int v = 0; v < PANEL_VECTORS; v++) {
+        vu pairs = (vu)load((const float *)(const void *)(data + 4 * v * VLEN));
+        vf low = (vf)(pairs << 16), high = (vf)(pairs & 0xffff0000);
+        UNROLLED
+        for (int i = 0; i < mr; i++) {
+            sums[i][v] += low * a[(size_t)i * lda + p];
+            sums[i][v] += high * a[(size_t)i * lda + p + 1];
+        }
+    }
+}
+
+INLINE void block_f32(int mr, const uint8_t *data, const float *a, size_t lda, vf (*sums)[PANEL_VECTORS]) {
+    for (int p = 0; p < WI_PANEL_BLOCK; p++, data += WI_PANEL_ROWS * 4)
+        UNROLLED
+    for (int v = 0; v < PANEL_VECTORS; v++) {
+        vf w = load((const float *)(const void *)(data + 4 * v * VLEN));
+        UNROLLED
+        for (int i = 0; i < mr; i++)
+            sums[i][v] += w * a[(size_t)i * lda + p];
+    }
+}
+
+/* out[mr, 16] = a[mr, k] times one panel. */
+INLINE void panel_rows(enum wi_panel_type type, int mr, const struct wi_panel_product *g, int i0,
+                       const uint8_t *data, float (*out)[WI_PANEL_ROWS]) {
+    size_t row = (size_t)i0 * g->lda;
+    vf sums[PANEL_ROWS_AT_ONCE][PANEL_VECTORS];
+    UNROLLED
+    for (int i = 0; i < mr; i++)
+        UNROLLED
+    for (int v = 0; v < PANEL_VECTORS; v++)
+        sums[i][v] = splat(0);
+    for (int p = 0; p < g->w->k; p += WI_PANEL_BLOCK) {
+        const union wi_panel_block *block = (const void *)data;
+        if (type == WI_PANEL_INT8)
+            block_int8(mr, data, g->a16 + row + p, g->lda, sums);
+        else if (type == WI_PANEL_BF16)
+            block_bf16(mr, data, g->a + row + p, g->lda, sums);
+        else
+            block_f32(mr, data, g->a + row + p, g->lda, sums);
+        data += type == WI_PANEL_INT8   ? sizeof block->int8
+                : type == WI_PANEL_BF16 ? sizeof block->bf16
+                                        : sizeof block->f32;
+    }
+    UNROLLED
+    for (int i = 0; i < mr; i++) {
+        float scale = type == WI_PANEL_INT8 ? g->a_scale[i0 + i] * WI_PANEL_SCALE_UNIT : 1;
+        UNROLLED
+        for (int v = 0; v < PANEL_VECTORS; v++)
+            store(out[i] + v * VLEN, sums[i][v] * scale);
+    }
+}
+
+/* Bias, scale, activation, residual: out[mr, 16] -> c[i0.., j0..], `cols` of them. */
+static void finish_panel(const struct wi_panel_product *g, float (*out)[WI_PANEL_ROWS], int i0, int mr,
+                         int j0, int cols) {
+    float bias[WI_PANEL_ROWS] = {0}, rest[WI_PANEL_ROWS] = {0};
+    if (g->bias)
+        memcpy(bias, g->bias + j0, (size_t)cols * sizeof *bias);
+    for (int i = 0; i < mr; i++) {
+        if (g->residual)
+            memcpy(rest, g->residual + (size_t)(i0 + i) * g->ldr + j0, (size_t)cols * sizeof *rest);
+        for (int v = 0; v < WI_PANEL_ROWS; v += VLEN) {
+            vf x = (load(out[i] + v) + load(bias + v)) * g->scale;
+            store(out[i] + v, (g->gelu ? gelu_v(x) : x) + load(rest + v));
+        }
+        memcpy(g->c + (size_t)(i0 + i) * g->ldc + j0, out[i], (size_t)cols * sizeof *out[i]);
+    }
+}
+
+#define PANEL_CASE(mr)                                                                             \
+    case mr: panel_rows(type, mr, g, i0, data, out); break;
+
+/* All rows of A times one panel. */
+INLINE void one_panel(enum wi_panel_type type, const struct wi_panel_product *g, int panel) {
+    const uint8_t *data = g->w->data + (size_t)panel * g->w->panel_bytes;
+    int j0 = panel * WI_PANEL_ROWS, cols = g->w->n - j0 < WI_PANEL_ROWS ? g->w->n - j0 : WI_PANEL_ROWS;
+    float out[PANEL_ROWS_AT_ONCE][WI_PANEL_ROWS];
+    for (int i0 = 0; i0 < g->m; i0 += PANEL_ROWS_AT_ONCE) {
+        int mr = g->m - i0 < PANEL_ROWS_AT_ONCE ? g->m - i0 : PANEL_ROWS_AT_ONCE;
+        switch (mr) {
+            PANEL_CASE(1)
+            PANEL_CASE(2)
+#if VLEN >= 8
+            PANEL_CASE(3)
+            PANEL_CASE(4)
+#endif
+#if VLEN == 16
+            PANEL_CASE(5)
+            PANEL_CASE(6)
+            PANEL_CASE(7)
+            PANEL_CASE(8)
+#endif
+        }
+        finish_panel(g, out, i0, mr, j0, cols);
+    }
+}
+
+static void SUFFIX(panel_product)(const struct wi_panel_product *g, int p0, int p1) {
+    for (int panel = p0; panel < p1; panel++)
+        if (g->w->type == WI_PANEL_INT8)
+            one_panel(WI_PANEL_INT8, g, panel);
+        else if (g->w->type == WI_PANEL_BF16)
+            one_panel(WI_PANEL_BF16, g, panel);
+        else
+            one_panel(WI_PANEL_F32, g, panel);
+}
+
+/* ---------------------------------------------------------------- packing */
+
+/* x[32, 16] from columns p.. of up to 16 rows: transposed, with 0 beyond the matrix. */
+static void gather_block(const struct wi_panel_source *s, int n, int p, int k,
+                         float x[WI_PANEL_BLOCK][WI_PANEL_ROWS]) {
+    int cols = k - p < WI_PANEL_BLOCK ? k - p : WI_PANEL_BLOCK;
+    memset(x, 0, sizeof(float[WI_PANEL_BLOCK][WI_PANEL_ROWS]));
+    for (int c = 0; s->transposed && c < cols; c++)
+        memcpy(x[c], s->data + (size_t)(p + c) * s->stride, (size_t)n * sizeof *x[c]);
+    for (int r = 0; !s->transposed && r < n; r++) {
+        float row[WI_PANEL_BLOCK];
+        size_t offset = (size_t)p / (size_t)wi_dtype_block(s->type) * wi_dtype_block_bytes(s->type);
+        SUFFIX(dequant)(s->type, s->data + (size_t)r * s->stride + offset, row, cols);
+        for (int c = 0; c < cols; c++)
+            x[c][r] = row[c];
+    }
+}
+
+/* The scale of a row's values: where a format has integers with one scale, its own, so that nothing is
+ * rounded again. */
+static float block_scale(const struct wi_panel_source *s, int row, int p, float max) {
+    bool own = s->type == WI_Q4_0 || s->type == WI_Q5_0 || s->type == WI_Q8_0;
+    return own ? f16_at(s->data + (size_t)row * s->stride + (size_t)(p / 32) * wi_dtype_block_bytes(s->type))
+               : max / 127;
+}
+
+/* Rounded, in the low 8 bits. */
+INLINE vi to_int8(vf x) {
+    x = blend(x > 127.0f, splat(127), blend(x < -128.0f, splat(-128), x));
+    return (vi)(x + 0x1.8p23f); /* rounds to an integer in the low mantissa bits */
+}
+
+static void quantise_block(const struct wi_panel_source *s, int n, int p,
+                           float x[WI_PANEL_BLOCK][WI_PANEL_ROWS], union wi_panel_block *block) {
+    float max[WI_PANEL_ROWS], inverse[WI_PANEL_ROWS];
+    for (int v = 0; v < WI_PANEL_ROWS; v += VLEN) {
+        vi largest = {0};
+        for (int c = 0; c < WI_PANEL_BLOCK; c++) {
+            vi size = (vi)load(x[c] + v) & 0x7fffffff;
+            largest = (vi)blend(size > largest, (vf)size, (vf)largest);
+        }
+        store(max + v, (vf)largest);
+    }
+    for (int r = 0; r < WI_PANEL_ROWS; r++) {
+        float scale = r < n ? block_scale(s, r, p, max[r]) : 0;
+        uint16_t half = block->int8.scale[r] = wi_f32_to_f16(scale * (1 / WI_PANEL_SCALE_UNIT));
+        scale = wi_f16_to_f32(half) * WI_PANEL_SCALE_UNIT;
+        inverse[r] = scale != 0 ? 1 / scale : 0;
+    }
+    for (int c = 0; c < WI_PANEL_BLOCK; c += 2)
+        for (int v = 0; v < WI_PANEL_ROWS; v += VLEN) {
+            vf scale = load(inverse + v);
+            vu pair = (vu)(to_int8(load(x[c] + v) * scale) & 255) | (vu)to_int8(load(x[c + 1] + v) * scale) << 8;
+            vs bytes = __builtin_convertvector(pair, vs);
+            memcpy(block->int8.q[c / 2][v], &bytes, sizeof bytes);
+        }
+}
+
+static void round_block(float x[WI_PANEL_BLOCK][WI_PANEL_ROWS], union wi_panel_block *block) {
+    for (int c = 0; c < WI_PANEL_BLOCK; c += 2)
+        for (int v = 0; v < WI_PANEL_ROWS; v += VLEN) {
+            vu low = __builtin_convertvector(bf16_v(load(x[c] + v)), vu);
+            vu high = __builtin_convertvector(bf16_v(load(x[c + 1] + v)), vu);
+            vu pair = low | high << 16;
+            memcpy(block->bf16[c / 2][v], &pair, sizeof pair);
+        }
+}
+
+static void SUFFIX(panel_pack)(const struct wi_panels *w, int panel, const struct wi_panel_source *s,
+                               int n) {
+    uint8_t *data = w->data + (size_t)panel * w->panel_bytes;
+    float x[WI_PANEL_BLOCK][WI_PANEL_ROWS];
+    for (int p = 0; p < w->k; p += WI_PANEL_BLOCK) {
+        union wi_panel_block *block = (void *)data;
+        gather_block(s, n, p, w->k, x);
+        if (w->type == WI_PANEL_INT8) {
+            quantise_block(s, n, p, x, block);
+            data += sizeof block->int8;
+        } else if (w->type == WI_PANEL_BF16) {
+            round_block(x, block);
+            data += sizeof block->bf16;
+        } else {
+            memcpy(block->f32, x, sizeof block->f32);
+            data += sizeof block->f32;
+        }
+    }
+}
+
+/* q[i] = x[i] / scale, rounded, |q| <= 32767; returns the scale, NaN or infinite if an x is. */
+static float SUFFIX(to_int16)(const float *x, int16_t *q, int n) {
+    vi largest = {0};
+    int32_t max = 0;
+    int i = 0;
+    for (; i + VLEN <= n; i += VLEN) {
+        vi size = (vi)load(x + i) & 0x7fffffff; /* floats are ordered as their bits, NaN is largest */
+        largest = (vi)blend(size > largest, (vf)size, (vf)largest);
+    }
+    if (i < n) {
+        vi size = (vi)load_part(x + i, n - i) & 0x7fffffff;
+        largest = (vi)blend(size > largest, (vf)size, (vf)largest);
+    }
+    for (int j = 0; j < VLEN; j++)
+        max = largest[j] > max ? largest[j] : max;
+    float top;
+    memcpy(&top, &max, sizeof top);
+    bool usable = top >= 0x1p-100f && max < 0x7f800000; /* the inverse of less would overflow */
+    float inverse = usable ? 32767 / top : 0;
+    const vf magic = splat(0x1.8p23f);
+    for (i = 0; i + VLEN <= n; i += VLEN) {
+        vs rounded = __builtin_convertvector((vu)(load(x + i) * inverse + magic), vs);
+        memcpy(q + i, &rounded, sizeof rounded);
+    }
+    if (i < n) {
+        vs rounded = __builtin_convertvector((vu)(load_part(x + i, n - i) * inverse + magic), vs);
+        memcpy(q + i, &rounded, (size_t)(n - i) * sizeof *q);
+    }
+    return usable ? top / 32767 : max < 0x7f800000 ? 0 : top;
+}
