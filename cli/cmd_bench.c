@@ -12,6 +12,7 @@
 #include "args.h"
 #include "cli.h"
 #include "json_print.h"
+#include "memory_read.h"
 
 enum {
     RATE = 16000,
@@ -25,7 +26,7 @@ enum {
 static const double CHECK_LIMIT = 2e-2; /* relative L2 of the encoder's output: docs/numerics.md */
 
 struct bench_options {
-    const char *model, *size;
+    const char *model, *size, *decoder_weights;
     int threads, repeats;
     bool json, help;
 };
@@ -36,6 +37,7 @@ static const struct opt table[] = {
     {OPT_SECTION, 0, 0, 0, "Options", 0, 0, 0},
     {OPT_STRING, "-m", "--model", "FILE", "model file, folder or name", AT(model), 0, 0},
     {OPT_STRING, NULL, "--dims", "SIZE", "random weights of a published size instead: tiny, base, small ...", AT(size), 0, 0},
+    {OPT_STRING, NULL, "--decoder-weights", "FORMAT", "f32, bf16 or int8 (default: the fastest that gives the text of f32)", AT(decoder_weights), 0, 0},
     {OPT_INT, "-t", "--threads", "N", "compute threads (default: one per CPU, at most 8)", AT(threads), 1, 256},
     {OPT_INT, NULL, "--repeats", "N", "timed runs of each stage after a warm-up (default 3)", AT(repeats), 1, MAX_REPEATS},
     {OPT_ON, NULL, "--json", NULL, "print one JSON object", AT(json), 0, 0},
@@ -53,6 +55,8 @@ struct figures {
     double load_ms, mel_ms, encoder_ms, cross_kv_ms, decoder_ms_per_token, beam5_step_ms;
     double peak_rss_mb; /* 10^6 bytes */
     double rel_l2;      /* of the encoder's output to the portable level */
+    double memory_gb_s; /* a loop that only reads, all threads */
+    double token_mb;    /* 10^6 bytes that a greedy step reads, mean over the positions */
 };
 
 struct bench {
@@ -61,7 +65,7 @@ struct bench {
     struct wisp_model *model;
     struct wisp_ctx *ctx;
     struct wisp_dims dims;
-    char name[4096], weights[16], container[16],
+    char name[4096], weights[16], decoder_weights[16], container[16],
         level[16]; /* of the model, which is closed early */
     int n_positions;
     float *pcm;      /* [SAMPLES] */
@@ -95,6 +99,7 @@ static int load(struct bench *b, const char *cpu) {
     struct wisp_model_params params;
     wisp_model_params_init(&params);
     params.cpu = cpu;
+    params.decoder_weights = b->options->decoder_weights;
     return b->options->size ? wisp_model_create_random(&b->model, &b->dims, SEED, &params, &b->err)
                             : wisp_model_open(&b->model, b->path, &params, &b->err);
 }
@@ -257,9 +262,12 @@ static void remember_model(struct bench *b) {
     b->dims = info.dims;
     snprintf(b->name, sizeof b->name, "%s", info.path);
     snprintf(b->weights, sizeof b->weights, "%s", info.weight_type);
+    snprintf(b->decoder_weights, sizeof b->decoder_weights, "%s", info.decoder_weights);
     snprintf(b->container, sizeof b->container, "%s", info.container);
     snprintf(b->level, sizeof b->level, "%s", info.cpu_level);
     b->n_positions = b->dims.n_text_ctx < POSITIONS ? b->dims.n_text_ctx : POSITIONS;
+    b->figures.token_mb = ((double)info.decoder_step_bytes +
+                           (double)info.decoder_position_bytes * (b->n_positions + 1) / 2) / 1e6;
 }
 
 /* Making random weights is no loading, and once is enough. */
@@ -287,6 +295,7 @@ static int measure(struct bench *b, int threads) {
         (rc = time_stage(b, run_beam, &f->beam5_step_ms)) != WISP_OK)
         return rc;
     f->peak_rss_mb = peak_rss_mb();
+    f->memory_gb_s = memory_read_gb_s(threads);
     return WISP_OK;
 }
 
@@ -325,6 +334,11 @@ static double encoder_gflop(const struct wisp_dims *d) {
     return (stem + d->n_audio_layer * layer) / 1e9;
 }
 
+/* What a greedy step reads over its time. */
+static double token_gb_s(const struct figures *f) {
+    return f->token_mb / f->decoder_ms_per_token;
+}
+
 static const char *model_name(const struct bench *b) {
     return b->options->size ? b->options->size : b->name;
 }
@@ -345,6 +359,9 @@ static void print_table(const struct bench *b, int threads) {
            f->decoder_ms_per_token, b->n_positions - 1);
     printf("%-22s %10.2f ms   a step of %d sequences\n", "decoder, beam 5", f->beam5_step_ms,
            BEAMS);
+    printf("%-22s %10.1f MB   a token (%s weights), %.1f GB/s: %.0f %% of reading memory, %.1f GB/s\n",
+           "decoder, reads", f->token_mb, b->decoder_weights, token_gb_s(f),
+           100 * token_gb_s(f) / f->memory_gb_s, f->memory_gb_s);
     printf("%-22s %10.1f MB\n", "peak memory", f->peak_rss_mb);
     printf("%-22s %10.1e      relative L2 to the portable level, at most %.0e\n", "encoder check",
            f->rel_l2, CHECK_LIMIT);
@@ -361,17 +378,18 @@ static json_t *dims_json(const struct wisp_dims *d) {
 static enum cli_exit print_object(const struct bench *b, int threads) {
     const struct figures *f = &b->figures;
     json_t *root =
-        json_pack("{s:s, s:o, s:s, s:s, s:o, s:s, s:i, s:i, s:i}", "version", wisp_version(),
+        json_pack("{s:s, s:o, s:s, s:s, s:s, s:o, s:s, s:i, s:i, s:i}", "version", wisp_version(),
                   "model", json_text(model_name(b)), "container", b->container, "weights",
-                  b->weights, "dims", dims_json(&b->dims), "cpu", b->level, "threads", threads,
+                  b->weights, "decoder_weights", b->decoder_weights, "dims", dims_json(&b->dims), "cpu", b->level, "threads", threads,
                   "repeats", b->options->repeats, "decoder_positions", b->n_positions);
     json_t *numbers = json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "encoder_ms", json_number(f->encoder_ms),
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "encoder_ms", json_number(f->encoder_ms),
         "cross_kv_ms", json_number(f->cross_kv_ms), "decoder_ms_per_token",
         json_number(f->decoder_ms_per_token), "beam5_step_ms", json_number(f->beam5_step_ms),
         "mel_ms", json_number(f->mel_ms), "load_ms", json_number(f->load_ms), "peak_rss_mb",
         json_number(f->peak_rss_mb), "encoder_gflop", json_number(encoder_gflop(&b->dims)),
-        "encoder_rel_l2", json_number(f->rel_l2));
+        "encoder_rel_l2", json_number(f->rel_l2), "decoder_mb_per_token", json_number(f->token_mb),
+        "memory_read_gb_s", json_number(f->memory_gb_s));
     enum cli_exit code = CLI_DONE;
     if (root && numbers && json_object_update(root, numbers) == 0)
         json_print(stdout, root);

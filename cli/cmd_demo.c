@@ -105,7 +105,7 @@ static enum cli_exit demo(const char *dir) {
     snprintf(clip, sizeof clip, "%s/%s", dir, clip_name);
     snprintf(text, sizeof text, "%s/%s", dir, text_name);
     char *expected = read_expected(text);
-    enum cli_exit code = expected ? session_open(&session, model, 0) : CLI_INPUT;
+    enum cli_exit code = expected ? session_open(&session, model, NULL, 0) : CLI_INPUT;
     if (code == CLI_DONE) {
         printf("model:     %s, spoken English digits only\nclip:      %s\n", model, clip);
         wisp_params_init(&params);

@@ -11,7 +11,7 @@
 
 struct options {
     bool help;
-    const char *model, *audio, *raw, *tokens, *output;
+    const char *model, *audio, *raw, *tokens, *output, *decoder_weights;
     int threads;
 };
 
@@ -25,6 +25,7 @@ static const struct opt table[] = {
     {OPT_STRING, NULL, "--tokens", "LIST", "the whole decoder input, as 50258,50259,50359 (logits only)", AT(tokens), 0, 0},
     {OPT_STRING, "-o", "--output", "FILE", "the NPY file to write, - for standard output", AT(output), 0, 0},
     {OPT_INT, "-t", "--threads", "N", "compute threads", AT(threads), 1, 256},
+    {OPT_STRING, NULL, "--decoder-weights", "FORMAT", "f32, bf16 or int8 (default: the fastest that gives the text of f32)", AT(decoder_weights), 0, 0},
     {OPT_ON, "-h", "--help", NULL, "print this", AT(help), 0, 0},
     OPT_END};
 /* clang-format on */
@@ -160,7 +161,7 @@ static enum cli_exit dump(enum stage stage, const struct options *o) {
     if (code == CLI_DONE)
         code = outfile_check(o->output);
     if (code == CLI_DONE)
-        code = session_open(&session, o->model, o->threads);
+        code = session_open(&session, o->model, o->decoder_weights, o->threads);
     if (code == CLI_DONE)
         code = compute(stage, &session, o, &audio, &m);
     if (code == CLI_DONE)

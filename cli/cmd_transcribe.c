@@ -21,7 +21,7 @@ enum { N_FORMATS = sizeof formats / sizeof formats[0] };
 
 struct options {
     bool help, version;
-    const char *model, *language, *raw, *prompt;
+    const char *model, *language, *raw, *prompt, *decoder_weights;
     struct strings files, prefixes;
     int threads, beam_size, best_of, max_context, offset_ms, duration_ms;
     double temperature, temperature_inc, compression_ratio_max, logprob_min, no_speech_max;
@@ -51,6 +51,7 @@ static const struct opt table[] = {
 
     {OPT_SECTION, 0, 0, 0, "Decoding", 0, 0, 0},
     {OPT_INT, "-t", "--threads", "N", "compute threads (default: one per CPU, at most 8)", AT(threads), 1, 256},
+    {OPT_STRING, NULL, "--decoder-weights", "FORMAT", "f32, bf16 or int8 (default: the fastest that gives the text of f32)", AT(decoder_weights), 0, 0},
     {OPT_INT, "-bs", "--beam-size", "N", "beams at temperature 0; 1 is greedy (default 5)", AT(beam_size), 1, 16},
     {OPT_INT, "-bo", "--best-of", "N", "samples to choose from above temperature 0 (default 5)", AT(best_of), 1, 16},
     {OPT_NUMBER, NULL, "--patience", "X", "beam search goes on for X times the beams (default 1)", AT(patience), 0.001, 100},
@@ -441,7 +442,7 @@ static enum cli_exit transcribe_all(struct options *o, const struct wisp_audio_p
         any = any || readable[i] == CLI_DONE;
     interrupt_quit();
     if (any)
-        code = session_open(&session, o->model, o->threads);
+        code = session_open(&session, o->model, o->decoder_weights, o->threads);
     interrupt_catch();
     if (any && code == CLI_DONE)
         code = fit_to_model(o, &session.info);

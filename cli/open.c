@@ -32,15 +32,19 @@ static enum cli_exit find_model(char *path, size_t size, const char *model) {
     return CLI_INPUT;
 }
 
-enum cli_exit session_open(struct session *s, const char *model, int threads) {
+enum cli_exit session_open(struct session *s, const char *model, const char *decoder_weights,
+                           int threads) {
     char path[PATH_MAX];
     struct wisp_error err = {0};
+    struct wisp_model_params params;
+    wisp_model_params_init(&params);
+    params.decoder_weights = decoder_weights;
     *s = (struct session){0};
     enum cli_exit code = find_model(path, sizeof path, model);
     if (code != CLI_DONE)
         return code;
     double start = now_s();
-    if (wisp_model_open(&s->model, path, NULL, &err) != 0 ||
+    if (wisp_model_open(&s->model, path, &params, &err) != 0 ||
         wisp_ctx_create(&s->ctx, s->model, threads, &err) != 0)
         return cli_fail(&err);
     s->load_s = now_s() - start;

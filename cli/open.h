@@ -13,9 +13,10 @@ struct session {
     double load_s;
 };
 
-/* `model` is a path or a name; NULL = $WISP_MODEL, else the pulled model "base".  `threads` 0 = the
- * library's choice. */
-enum cli_exit session_open(struct session *s, const char *model, int threads);
+/* `model` is a path or a name; NULL = $WISP_MODEL, else the pulled model "base".  `decoder_weights`
+ * NULL and `threads` 0 = the library's choice. */
+enum cli_exit session_open(struct session *s, const char *model, const char *decoder_weights,
+                           int threads);
 void session_close(struct session *s);
 
 /* "s16", "f32:48000" or "s16:44100:2": headerless samples, their rate in Hz and channels.  NULL

@@ -10,8 +10,8 @@ _wisp() {
     fi
     case $command in
     transcribe)
-        options='-m --model -f --file --raw -ot --offset-t -d --duration -l --language -dl --detect-language -tr --translate --prompt --carry-initial-prompt -t --threads -bs --beam-size -bo --best-of --patience --length-penalty -tp --temperature -tpi --temperature-inc -nf --no-fallback -et --entropy-thold -lpt --logprob-thold -nth --no-speech-thold -sns --suppress-nst --no-suppress-nst -mc --max-context --seed -nt --no-timestamps -otxt --output-txt -osrt --output-srt -ovtt --output-vtt -otsv --output-tsv -ocsv --output-csv -olrc --output-lrc -oj --output-json -of --output-file -np --no-prints -pp --print-progress --version -h --help'
-        case $prev in --raw|-ot|--offset-t|-d|--duration|-l|--language|--prompt|-t|--threads|-bs|--beam-size|-bo|--best-of|--patience|--length-penalty|-tp|--temperature|-tpi|--temperature-inc|-et|--entropy-thold|-lpt|--logprob-thold|-nth|--no-speech-thold|-mc|--max-context|--seed) return ;; esac
+        options='-m --model -f --file --raw -ot --offset-t -d --duration -l --language -dl --detect-language -tr --translate --prompt --carry-initial-prompt -t --threads --decoder-weights -bs --beam-size -bo --best-of --patience --length-penalty -tp --temperature -tpi --temperature-inc -nf --no-fallback -et --entropy-thold -lpt --logprob-thold -nth --no-speech-thold -sns --suppress-nst --no-suppress-nst -mc --max-context --seed -nt --no-timestamps -otxt --output-txt -osrt --output-srt -ovtt --output-vtt -otsv --output-tsv -ocsv --output-csv -olrc --output-lrc -oj --output-json -of --output-file -np --no-prints -pp --print-progress --version -h --help'
+        case $prev in --raw|-ot|--offset-t|-d|--duration|-l|--language|--prompt|-t|--threads|--decoder-weights|-bs|--beam-size|-bo|--best-of|--patience|--length-penalty|-tp|--temperature|-tpi|--temperature-inc|-et|--entropy-thold|-lpt|--logprob-thold|-nth|--no-speech-thold|-mc|--max-context|--seed) return ;; esac
         ;;
     demo)
         options='-h --help'
@@ -23,15 +23,15 @@ _wisp() {
         [[ $prev == pull ]] && words=$(wisp model list 2>/dev/null | awk 'NR > 1 && NF && $2 ~ /^[0-9.]+$/ { print $1 }')
         ;;
     bench)
-        options='-m --model --dims -t --threads --repeats --json -h --help'
-        case $prev in --dims|-t|--threads|--repeats) return ;; esac
+        options='-m --model --dims --decoder-weights -t --threads --repeats --json -h --help'
+        case $prev in --dims|--decoder-weights|-t|--threads|--repeats) return ;; esac
         ;;
     doctor)
         options='-h --help'
         ;;
     dump)
-        options='-m --model -f --file --raw --tokens -o --output -t --threads -h --help'
-        case $prev in --raw|--tokens|-t|--threads) return ;; esac
+        options='-m --model -f --file --raw --tokens -o --output -t --threads --decoder-weights -h --help'
+        case $prev in --raw|--tokens|-t|--threads|--decoder-weights) return ;; esac
         ((COMP_CWORD == 2)) && words='mel encoder logits'
         ;;
     npu)

@@ -17,6 +17,7 @@ complete -c wisp -n 'not __fish_seen_subcommand_from demo model bench doctor dum
 complete -c wisp -n 'not __fish_seen_subcommand_from demo model bench doctor dump npu' -l prompt -x -d 'text before the first window, to set style and names'
 complete -c wisp -n 'not __fish_seen_subcommand_from demo model bench doctor dump npu' -l carry-initial-prompt -d 'put --prompt before every window'
 complete -c wisp -n 'not __fish_seen_subcommand_from demo model bench doctor dump npu' -s t -l threads -x -d 'compute threads (default: one per CPU, at most 8)'
+complete -c wisp -n 'not __fish_seen_subcommand_from demo model bench doctor dump npu' -l decoder-weights -x -d 'f32, bf16 or int8 (default: the fastest that gives the text of f32)'
 complete -c wisp -n 'not __fish_seen_subcommand_from demo model bench doctor dump npu' -o bs -l beam-size -x -d 'beams at temperature 0; 1 is greedy (default 5)'
 complete -c wisp -n 'not __fish_seen_subcommand_from demo model bench doctor dump npu' -o bo -l best-of -x -d 'samples to choose from above temperature 0 (default 5)'
 complete -c wisp -n 'not __fish_seen_subcommand_from demo model bench doctor dump npu' -l patience -x -d 'beam search goes on for X times the beams (default 1)'
@@ -56,6 +57,7 @@ complete -c wisp -n '__fish_seen_subcommand_from model' -a pull
 complete -c wisp -n '__fish_seen_subcommand_from model' -a info
 complete -c wisp -n '__fish_seen_subcommand_from bench' -s m -l model -r -a '(wisp model list 2>/dev/null | awk \'$3 == "here" { print $1 }\')' -d 'model file, folder or name'
 complete -c wisp -n '__fish_seen_subcommand_from bench' -l dims -x -d 'random weights of a published size instead: tiny, base, small ...'
+complete -c wisp -n '__fish_seen_subcommand_from bench' -l decoder-weights -x -d 'f32, bf16 or int8 (default: the fastest that gives the text of f32)'
 complete -c wisp -n '__fish_seen_subcommand_from bench' -s t -l threads -x -d 'compute threads (default: one per CPU, at most 8)'
 complete -c wisp -n '__fish_seen_subcommand_from bench' -l repeats -x -d 'timed runs of each stage after a warm-up (default 3)'
 complete -c wisp -n '__fish_seen_subcommand_from bench' -l json -d 'print one JSON object'
@@ -67,6 +69,7 @@ complete -c wisp -n '__fish_seen_subcommand_from dump' -l raw -x -d 'the input i
 complete -c wisp -n '__fish_seen_subcommand_from dump' -l tokens -x -d 'the whole decoder input, as 50258,50259,50359 (logits only)'
 complete -c wisp -n '__fish_seen_subcommand_from dump' -s o -l output -r -d 'the NPY file to write, - for standard output'
 complete -c wisp -n '__fish_seen_subcommand_from dump' -s t -l threads -x -d 'compute threads'
+complete -c wisp -n '__fish_seen_subcommand_from dump' -l decoder-weights -x -d 'f32, bf16 or int8 (default: the fastest that gives the text of f32)'
 complete -c wisp -n '__fish_seen_subcommand_from dump' -s h -l help -d 'print this'
 complete -c wisp -n '__fish_seen_subcommand_from dump' -a mel
 complete -c wisp -n '__fish_seen_subcommand_from dump' -a encoder

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -20,21 +21,37 @@ static double now(void) {
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-/* The public object around nothing yet, with its kernels chosen. */
+/* The public object around nothing yet, with its kernels and number format chosen. */
 static int create(struct wisp_model **out, const struct wisp_model_params *params,
                   struct wisp_error *err) {
     enum wi_level level;
+    enum wi_dec_format format;
     *out = NULL;
     int rc = wi_level_parse(&level, params ? params->cpu : NULL, err);
+    if (rc == WISP_OK)
+        rc = wi_dec_format_parse(&format, params ? params->decoder_weights : NULL, level, err);
     if (rc != WISP_OK)
         return rc;
     struct wisp_model *model = wi_calloc(1, sizeof *model);
     if (!model)
         return wi_err_nomem(err, "the model");
     wi_kern_select(&model->kern, level);
+    model->dec_weights.format = format;
     snprintf(model->device, sizeof model->device, "cpu (%s)", wi_level_name(level));
     *out = model;
     return WISP_OK;
+}
+
+/* Weights in the form that the kernels read, made with the threads of a pool of its own. */
+static int pack(struct wisp_model *model, struct wisp_error *err) {
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    struct wi_pool *pool;
+    int rc = wi_pool_create(&pool, online < 1 ? 1 : online > 8 ? 8 : (int)online, err);
+    if (rc == WISP_OK)
+        rc = wi_dec_weights_init(&model->dec_weights, model->file, &model->kern, pool,
+                                 model->dec_weights.format, err);
+    wi_pool_destroy(&pool);
+    return rc;
 }
 
 int wisp_model_open(struct wisp_model **out, const char *path,
@@ -47,6 +64,8 @@ int wisp_model_open(struct wisp_model **out, const char *path,
     int rc = create(out, params, err);
     if (rc == WISP_OK)
         rc = wi_model_open(&(*out)->file, path, err);
+    if (rc == WISP_OK)
+        rc = pack(*out, err);
     if (rc != WISP_OK)
         wisp_model_close(out);
     else
@@ -64,6 +83,8 @@ int wisp_model_create_random(struct wisp_model **out, const struct wisp_dims *di
     int rc = create(out, params, err);
     if (rc == WISP_OK)
         rc = wi_model_create_random(&(*out)->file, dims, seed, err);
+    if (rc == WISP_OK)
+        rc = pack(*out, err);
     if (rc != WISP_OK)
         wisp_model_close(out);
     else
@@ -74,6 +95,7 @@ int wisp_model_create_random(struct wisp_model **out, const struct wisp_dims *di
 void wisp_model_close(struct wisp_model **model) {
     if (!model || !*model)
         return;
+    wi_dec_weights_fini(&(*model)->dec_weights);
     wi_model_close(&(*model)->file);
     wi_free(*model);
     *model = NULL;
@@ -111,6 +133,9 @@ void wisp_model_get_info(const struct wisp_model *model, struct wisp_model_info 
         .container = m->container,
         .weight_type = wi_dtype_name(usual_type(m)),
         .cpu_level = wi_level_name(model->kern.level),
+        .decoder_step_bytes = wi_dec_step_bytes(m, &model->dec_weights),
+        .decoder_position_bytes = wi_dec_position_bytes(m, &model->dec_weights),
+        .decoder_weights = wi_dec_format_name(model->dec_weights.format),
         .multilingual = multilingual,
         .n_languages = multilingual ? wi_vocab_specials(m->vocab)->n_langs : 0,
         .n_tensors = m->n_tensors,

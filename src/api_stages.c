@@ -26,7 +26,7 @@ int wisp_ctx_create(struct wisp_ctx **out, const struct wisp_model *model, int n
     if (rc == WISP_OK)
         rc = wi_enc_create(&ctx->enc, model->file, &model->kern, ctx->pool, err);
     if (rc == WISP_OK)
-        rc = wi_dec_create(&ctx->dec, model->file, &model->kern, ctx->pool, err);
+        rc = wi_dec_create(&ctx->dec, model->file, &model->dec_weights, &model->kern, ctx->pool, err);
     if (rc == WISP_OK)
         rc = wi_search_create(&ctx->search, model->file->vocab, ctx->dec, dims, err);
     if (rc == WISP_OK) {

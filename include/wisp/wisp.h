@@ -60,14 +60,19 @@ struct wisp_model_params {
     /* Kernel level: "portable", "avx2", "avx512", "avx512bf16".  NULL or "": the environment variable
      * WISP_CPU, and if that is unset or empty the best level that this CPU and OS support. */
     const char *cpu;
+    /* How the decoder's steps read their weights: "f32" (exactly the file's values), "bf16" or "int8" (a
+     * scale for 32 values; as q8_0).  NULL or "": the fastest whose transcripts are those of f32, which is
+     * int8, and f32 at the portable level.  Error bounds are in docs/numerics.md. */
+    const char *decoder_weights;
 };
 
-/* Fill with defaults (cpu = NULL). */
+/* Fill with defaults (all NULL). */
 WISP_API void wisp_model_params_init(struct wisp_model_params *params);
 
 /* Open a model: a ggml `.bin` file or a Hugging Face folder (config.json + safetensors).  The file
  * stays memory-mapped until the model is closed; do not modify it meanwhile.  `params` may be NULL.
- * Errors: IO, FORMAT (names the broken field or tensor), UNSUPPORTED, ARG (unknown cpu), NOMEM. */
+ * Errors: IO, FORMAT (names the broken field or tensor), UNSUPPORTED, ARG (unknown cpu or decoder
+ * weights), NOMEM. */
 WISP_API int wisp_model_open(struct wisp_model **out, const char *path,
                              const struct wisp_model_params *params, struct wisp_error *err);
 
@@ -98,6 +103,9 @@ struct wisp_model_info {
     const char *container;     /* "ggml", "safetensors" or "memory" */
     const char *weight_type;   /* most frequent matrix type: "f32", "f16", "bf16", "q8_0", ... */
     const char *cpu_level;     /* kernel level in use */
+    const char *decoder_weights; /* "f32", "bf16" or "int8" */
+    /* What one decoder step reads: weights, keys and values of the audio; and for each token before it. */
+    uint64_t decoder_step_bytes, decoder_position_bytes;
     bool multilingual;
     int n_languages;           /* languages in the token layout; 0 for English-only models */
     size_t n_tensors, n_params;

@@ -192,42 +192,68 @@ static void gather_block(const struct wi_panel_source *s, int n, int p, int k,
     }
 }
 
-/* The scale of a row's values: where a format has integers with one scale, its own, so that nothing is
- * rounded again. */
-static float block_scale(const struct wi_panel_source *s, int row, int p, float max) {
-    bool own = s->type == WI_Q4_0 || s->type == WI_Q5_0 || s->type == WI_Q8_0;
-    return own ? f16_at(s->data + (size_t)row * s->stride + (size_t)(p / 32) * wi_dtype_block_bytes(s->type))
-               : max / 127;
+/* An integer in the low bits of a float, by rounding. */
+#define ROUNDER 0x1.8p23f
+
+/* x to the nearest integer that fits 8 bits, plus ROUNDER. */
+INLINE vf round_int8(vf x) {
+    return blend(x > 127.0f, splat(127), blend(x < -128.0f, splat(-128), x)) + ROUNDER;
 }
 
-/* Rounded, in the low 8 bits. */
-INLINE vi to_int8(vf x) {
-    x = blend(x > 127.0f, splat(127), blend(x < -128.0f, splat(-128), x));
-    return (vi)(x + 0x1.8p23f); /* rounds to an integer in the low mantissa bits */
+INLINE vf column_max(float x[WI_PANEL_BLOCK][WI_PANEL_ROWS], int v) {
+    vi largest = {0};
+    for (int c = 0; c < WI_PANEL_BLOCK; c++) {
+        vi size = (vi)load(x[c] + v) & 0x7fffffff; /* ordered as their bits; NaN is largest */
+        largest = (vi)blend(size > largest, (vf)size, (vf)largest);
+    }
+    return (vf)largest;
+}
+
+/* The scale with the least squared error of a few: a slightly larger one costs less than the luck of 32
+ * roundings may bring, a tenth of the error in all. */
+INLINE vf best_scale(float x[WI_PANEL_BLOCK][WI_PANEL_ROWS], int v) {
+    enum { TRIES = 8 };
+    vf max = column_max(x, v), best = max / 127.0f, least = splat(INFINITY);
+    for (int t = 0; t < TRIES; t++) {
+        vf scale = max / (float)(127 - t), inverse = 1.0f / scale, error = splat(0);
+        for (int c = 0; c < WI_PANEL_BLOCK; c++) {
+            vf value = load(x[c] + v), rest = value - (round_int8(value * inverse) - ROUNDER) * scale;
+            error += rest * rest;
+        }
+        best = blend(error < least, scale, best);
+        least = blend(error < least, error, least);
+    }
+    return best;
+}
+
+/* Scales of a block's rows.  Where a format has integers with one scale it is that, so that nothing is
+ * rounded again. */
+static void block_scales(const struct wi_panel_source *s, int n, int p,
+                         float x[WI_PANEL_BLOCK][WI_PANEL_ROWS], float scale[WI_PANEL_ROWS]) {
+    if (s->type == WI_Q4_0 || s->type == WI_Q5_0 || s->type == WI_Q8_0) {
+        size_t offset = (size_t)(p / 32) * wi_dtype_block_bytes(s->type);
+        for (int r = 0; r < WI_PANEL_ROWS; r++)
+            scale[r] = r < n ? f16_at(s->data + (size_t)r * s->stride + offset) : 0;
+    } else {
+        for (int v = 0; v < WI_PANEL_ROWS; v += VLEN)
+            store(scale + v, best_scale(x, v));
+    }
 }
 
 static void quantise_block(const struct wi_panel_source *s, int n, int p,
                            float x[WI_PANEL_BLOCK][WI_PANEL_ROWS], union wi_panel_block *block) {
-    float max[WI_PANEL_ROWS], inverse[WI_PANEL_ROWS];
-    for (int v = 0; v < WI_PANEL_ROWS; v += VLEN) {
-        vi largest = {0};
-        for (int c = 0; c < WI_PANEL_BLOCK; c++) {
-            vi size = (vi)load(x[c] + v) & 0x7fffffff;
-            largest = (vi)blend(size > largest, (vf)size, (vf)largest);
-        }
-        store(max + v, (vf)largest);
-    }
+    float scale[WI_PANEL_ROWS], inverse[WI_PANEL_ROWS];
+    block_scales(s, n, p, x, scale);
     for (int r = 0; r < WI_PANEL_ROWS; r++) {
-        float scale = r < n ? block_scale(s, r, p, max[r]) : 0;
-        uint16_t half = block->int8.scale[r] = wi_f32_to_f16(scale * (1 / WI_PANEL_SCALE_UNIT));
-        scale = wi_f16_to_f32(half) * WI_PANEL_SCALE_UNIT;
-        inverse[r] = scale != 0 ? 1 / scale : 0;
+        uint16_t half = block->int8.scale[r] = wi_f32_to_f16(scale[r] * (1 / WI_PANEL_SCALE_UNIT));
+        float stored = wi_f16_to_f32(half) * WI_PANEL_SCALE_UNIT;
+        inverse[r] = stored != 0 ? 1 / stored : 0;
     }
     for (int c = 0; c < WI_PANEL_BLOCK; c += 2)
         for (int v = 0; v < WI_PANEL_ROWS; v += VLEN) {
-            vf scale = load(inverse + v);
-            vu pair = (vu)(to_int8(load(x[c] + v) * scale) & 255) | (vu)to_int8(load(x[c + 1] + v) * scale) << 8;
-            vs bytes = __builtin_convertvector(pair, vs);
+            vu low = (vu)round_int8(load(x[c] + v) * load(inverse + v));
+            vu high = (vu)round_int8(load(x[c + 1] + v) * load(inverse + v));
+            vs bytes = __builtin_convertvector((low & 255) | high << 8, vs);
             memcpy(block->int8.q[c / 2][v], &bytes, sizeof bytes);
         }
 }
@@ -281,13 +307,12 @@ static float SUFFIX(to_int16)(const float *x, int16_t *q, int n) {
     memcpy(&top, &max, sizeof top);
     bool usable = top >= 0x1p-100f && max < 0x7f800000; /* the inverse of less would overflow */
     float inverse = usable ? 32767 / top : 0;
-    const vf magic = splat(0x1.8p23f);
     for (i = 0; i + VLEN <= n; i += VLEN) {
-        vs rounded = __builtin_convertvector((vu)(load(x + i) * inverse + magic), vs);
+        vs rounded = __builtin_convertvector((vu)(load(x + i) * inverse + ROUNDER), vs);
         memcpy(q + i, &rounded, sizeof rounded);
     }
     if (i < n) {
-        vs rounded = __builtin_convertvector((vu)(load_part(x + i, n - i) * inverse + magic), vs);
+        vs rounded = __builtin_convertvector((vu)(load_part(x + i, n - i) * inverse + ROUNDER), vs);
         memcpy(q + i, &rounded, (size_t)(n - i) * sizeof *q);
     }
     return usable ? top / 32767 : max < 0x7f800000 ? 0 : top;

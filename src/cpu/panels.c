@@ -21,8 +21,20 @@ static int n_panels(const struct wi_panels *w) {
     return (w->n + WI_PANEL_ROWS - 1) / WI_PANEL_ROWS;
 }
 
+size_t wi_panels_size(enum wi_panel_type type, int n, int k) {
+    size_t panels = (size_t)((n + WI_PANEL_ROWS - 1) / WI_PANEL_ROWS);
+    return panels * (size_t)(wi_panel_pad(k) / WI_PANEL_BLOCK) * block_bytes(type);
+}
+
 size_t wi_panels_bytes(const struct wi_panels *w) {
     return (size_t)n_panels(w) * w->panel_bytes;
+}
+
+struct wi_panels wi_panels_view(const struct wi_panels *w, int j0, int n) {
+    struct wi_panels view = *w;
+    view.data += (size_t)(j0 / WI_PANEL_ROWS) * w->panel_bytes;
+    view.n = n;
+    return view;
 }
 
 int wi_panels_init(struct wi_panels *w, enum wi_panel_type type, int n, int k, struct wisp_error *err) {
@@ -58,6 +70,28 @@ void wi_panels_pack(const struct wi_kern *kern, struct wi_pool *pool, const stru
                     int n, const struct wi_panel_source *source) {
     struct pack_job job = {kern, w, source, j0, n};
     wi_pool_run(pool, (n + WI_PANEL_ROWS - 1) / WI_PANEL_ROWS, pack_panel, &job);
+}
+
+void wi_panel_set_rows(const struct wi_kern *kern, struct wi_panel_product *g, int m, const float *x,
+                       size_t ldx, float *room, float *scales) {
+    int k = g->w->k, pad = wi_panel_pad(k);
+    bool int8 = g->w->type == WI_PANEL_INT8;
+    int16_t *room16 = (int16_t *)(void *)room;
+    g->m = m;
+    g->a = !int8 && pad == k ? x : room;
+    g->lda = g->a == x ? ldx : (size_t)pad;
+    g->a16 = room16;
+    g->a_scale = scales;
+    for (int i = 0; i < m && g->a == room; i++, x += ldx) {
+        size_t row = (size_t)i * (size_t)pad;
+        if (int8) {
+            scales[i] = kern->to_int16(x, room16 + row, k);
+            memset(room16 + row + k, 0, (size_t)(pad - k) * sizeof *room16);
+        } else {
+            memcpy(room + row, x, (size_t)k * sizeof *room);
+            memset(room + row + k, 0, (size_t)(pad - k) * sizeof *room);
+        }
+    }
 }
 
 struct product_job {

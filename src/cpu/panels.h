@@ -69,6 +69,11 @@ static inline int wi_panel_pad(int k) {
     return (k + WI_PANEL_BLOCK - 1) / WI_PANEL_BLOCK * WI_PANEL_BLOCK;
 }
 size_t wi_panels_bytes(const struct wi_panels *w);
+/* The same of W [n, k] that is not there. */
+size_t wi_panels_size(enum wi_panel_type type, int n, int k);
+
+/* Rows j0.. (a multiple of 16) to j0 + n - 1 as a matrix of their own, which owns nothing. */
+struct wi_panels wi_panels_view(const struct wi_panels *w, int j0, int n);
 
 /* Room for W [n, k].  Errors: NOMEM. */
 int wi_panels_init(struct wi_panels *w, enum wi_panel_type type, int n, int k, struct wisp_error *err);
@@ -79,6 +84,11 @@ struct wi_kern;
 /* Fill in rows j0.. (a multiple of 16) to j0 + n - 1 from the first n rows of a source, over the pool. */
 void wi_panels_pack(const struct wi_kern *kern, struct wi_pool *pool, const struct wi_panels *w, int j0,
                     int n, const struct wi_panel_source *source);
+
+/* Give a product its rows x[m, k], converted or padded into `room` where the type of w or its k asks for
+ * it: wi_panel_pad(k) floats a row; scales: [m]. */
+void wi_panel_set_rows(const struct wi_kern *kern, struct wi_panel_product *g, int m, const float *x,
+                       size_t ldx, float *room, float *scales);
 
 /* A product over the pool; the result depends neither on the number of threads nor on m. */
 void wi_panel_product_run(const struct wi_kern *kern, struct wi_pool *pool,

@@ -7,21 +7,24 @@
 #include "base/err.h"
 #include "base/finite.h"
 #include "base/mem.h"
+#include "decoder/cross.h"
 #include "decoder/kvcache.h"
 
 struct wi_dec {
     const struct wi_model *model;
+    const struct wi_dec_weights *weights;
     const struct wi_kern *kern;
     struct wi_pool *pool;
     struct wi_gemm_work work;
     int n_ctx, n_state, n_head, d_head, n_audio;
     struct wi_kvcache cache;
-    float *cross_kt; /* [n_layer, n_state, n_audio] */
-    float *cross_v;  /* [n_layer, n_audio, n_state] */
-    float *x, *y, *q; /* [n_ctx, n_state]: residual stream, its norm, queries */
-    float *hidden;    /* [n_ctx, 4 n_state] */
-    float *scratch;   /* [n_threads, scratch_stride] */
-    size_t scratch_stride;
+    struct wi_cross cross;
+    float *x, *y;    /* [n_ctx, n_state]: residual stream, its norm */
+    float *qkv;      /* [n_ctx, 3 qkv_rows] */
+    float *hidden;   /* [n_ctx, 4 n_state]; keys and values of one layer's cross-attention */
+    float *room;     /* [n_ctx, 4 n_state] and padding: rows converted for packed products */
+    float *scales;   /* [n_ctx] */
+    float *scratch;  /* [n_threads, n_ctx] */
 };
 
 /* The tokens of one call: rows of x. */
@@ -32,7 +35,37 @@ struct batch {
 
 static int max_int(int a, int b) { return a > b ? a : b; }
 
-int wi_dec_create(struct wi_dec **out, const struct wi_model *model, const struct wi_kern *kern,
+static const enum wi_panel_type cross_types[WI_N_DEC_FORMATS] = {WI_PANEL_F32, WI_PANEL_BF16,
+                                                                 WI_PANEL_BF16};
+
+static int create_parts(struct wi_dec *dec, struct wisp_error *err) {
+    const struct wisp_dims *dims = &dec->model->dims;
+    enum wi_dec_format format = dec->weights->format;
+    size_t d = (size_t)dec->n_state, threads = (size_t)wi_pool_threads(dec->pool);
+    size_t rows = (size_t)max_int(dec->n_ctx, WI_DEC_MAX_SEQS);
+    int rc = wi_kvcache_init(&dec->cache, dims->n_text_layer, dec->n_ctx, dec->n_state,
+                             format != WI_DEC_F32, err);
+    if (rc == WISP_OK)
+        rc = wi_cross_init(&dec->cross, dims, cross_types[format], (int)threads, err);
+    if (rc == WISP_OK)
+        rc = wi_gemm_work_init(&dec->work, dec->kern, (int)threads, max_int((int)rows, dec->n_audio),
+                               4 * dec->n_state, err);
+    if (rc != WISP_OK)
+        return rc;
+    dec->x = wi_malloc64(2 * rows * d, sizeof(float));
+    dec->y = dec->x + rows * d;
+    dec->qkv = wi_malloc64(rows * (size_t)(3 * wi_dec_qkv_rows(dec->n_state)), sizeof(float));
+    dec->hidden = wi_malloc64(max_int((int)rows * 4, 2 * dec->n_audio) * d, sizeof(float));
+    dec->room = wi_malloc64(rows * (size_t)wi_panel_pad(4 * dec->n_state), sizeof(float));
+    dec->scales = wi_malloc(rows, sizeof(float));
+    dec->scratch = wi_malloc64(threads * (size_t)dec->n_ctx, sizeof(float));
+    return dec->x && dec->qkv && dec->hidden && dec->room && dec->scales && dec->scratch
+               ? WISP_OK
+               : wi_err_nomem(err, "the decoder's activations");
+}
+
+int wi_dec_create(struct wi_dec **out, const struct wi_model *model,
+                  const struct wi_dec_weights *weights, const struct wi_kern *kern,
                   struct wi_pool *pool, struct wisp_error *err) {
     const struct wisp_dims *dims = &model->dims;
     *out = NULL;
@@ -40,6 +73,7 @@ int wi_dec_create(struct wi_dec **out, const struct wi_model *model, const struc
     if (!dec)
         return wi_err_nomem(err, "the decoder");
     dec->model = model;
+    dec->weights = weights;
     dec->kern = kern;
     dec->pool = pool;
     dec->n_ctx = dims->n_text_ctx;
@@ -47,33 +81,10 @@ int wi_dec_create(struct wi_dec **out, const struct wi_model *model, const struc
     dec->n_head = dims->n_text_head;
     dec->d_head = dec->n_state / dec->n_head;
     dec->n_audio = dims->n_audio_ctx;
-
-    size_t d = (size_t)dec->n_state, threads = (size_t)wi_pool_threads(pool);
-    size_t cross = (size_t)dims->n_text_layer * (size_t)dec->n_audio * d;
-    size_t rows = (size_t)max_int(dec->n_ctx, WI_DEC_MAX_SEQS);
-    dec->scratch_stride = (size_t)max_int(WI_ATTN_SCRATCH, dec->n_ctx);
-    int rc = wi_kvcache_init(&dec->cache, dims->n_text_layer, dec->n_ctx, dec->n_state, err);
-    if (rc == WISP_OK)
-        rc = wi_gemm_work_init(&dec->work, kern, (int)threads, max_int((int)rows, dec->n_audio),
-                               4 * dec->n_state, err);
+    int rc = create_parts(dec, err);
     if (rc != WISP_OK)
-        goto fail;
-    dec->cross_kt = wi_malloc64(cross, sizeof(float));
-    dec->cross_v = wi_malloc64(cross, sizeof(float));
-    dec->x = wi_malloc64(3 * rows * d, sizeof(float));
-    /* also the keys of one layer's cross-attention before they are transposed */
-    dec->hidden = wi_malloc64(max_int((int)rows * 4, dec->n_audio) * d, sizeof(float));
-    dec->scratch = wi_malloc64(threads * dec->scratch_stride, sizeof(float));
-    if (!dec->cross_kt || !dec->cross_v || !dec->x || !dec->hidden || !dec->scratch) {
-        rc = wi_err_nomem(err, "the decoder's activations");
-        goto fail;
-    }
-    dec->y = dec->x + rows * d;
-    dec->q = dec->y + rows * d;
+        wi_dec_destroy(&dec);
     *out = dec;
-    return WISP_OK;
-fail:
-    wi_dec_destroy(&dec);
     return rc;
 }
 
@@ -82,29 +93,68 @@ void wi_dec_destroy(struct wi_dec **out) {
     if (!dec)
         return;
     wi_kvcache_fini(&dec->cache);
+    wi_cross_fini(&dec->cross);
     wi_gemm_work_fini(&dec->work);
-    wi_free(dec->cross_kt);
-    wi_free(dec->cross_v);
     wi_free(dec->x);
+    wi_free(dec->qkv);
     wi_free(dec->hidden);
+    wi_free(dec->room);
+    wi_free(dec->scales);
     wi_free(dec->scratch);
     wi_free(dec);
     *out = NULL;
 }
 
+size_t wi_dec_step_bytes(const struct wi_model *model, const struct wi_dec_weights *weights) {
+    return wi_dec_weights_bytes(weights, model) +
+           wi_cross_bytes(&model->dims, cross_types[weights->format]);
+}
+
+size_t wi_dec_position_bytes(const struct wi_model *model, const struct wi_dec_weights *weights) {
+    size_t value = weights->format == WI_DEC_F32 ? sizeof(float) : sizeof(uint16_t);
+    return 2 * value * (size_t)model->dims.n_text_layer * (size_t)model->dims.n_text_state;
+}
+
 int wi_dec_length(const struct wi_dec *dec) { return dec->cache.length; }
 int wi_dec_sequences(const struct wi_dec *dec) { return dec->cache.n_seqs; }
 
-/* c[m, n] = act(a[m, k] w^T + b) + residual, contiguous rows. */
-static void linear(struct wi_dec *dec, const struct wi_linear *w, int m, int k, int n, const float *a,
-                   enum wi_activation act, const float *residual, float *c) {
+/* c[m, n] = act(a[m, k] w^T + b) + residual, rows of c ldc apart, all others contiguous. */
+struct product {
+    const struct wi_linear *w;      /* as the file has it */
+    const struct wi_panels *packed; /* the same, read instead unless weights are f32 */
+    int m, k, n;
+    const float *a;
+    bool gelu;
+    const float *residual;
+    float *c;
+    size_t ldc;
+};
+
+static void multiply_file(struct wi_dec *dec, const struct product *p) {
     struct wi_gemm g = {
-        .m = m, .n = n, .k = k, .a = a, .lda = (size_t)k,
-        .w_type = w->w->type, .w = w->w->data, .w_stride = wi_dtype_row_bytes(w->w->type, (size_t)k),
-        .bias = w->b, .scale = 1, .act = act, .residual = residual, .ldr = (size_t)n,
-        .c = c, .ldc = (size_t)n,
+        .m = p->m, .n = p->n, .k = p->k, .a = p->a, .lda = (size_t)p->k,
+        .w_type = p->w->w->type, .w = p->w->w->data,
+        .w_stride = wi_dtype_row_bytes(p->w->w->type, (size_t)p->k),
+        .bias = p->w->b, .scale = 1, .act = p->gelu ? WI_GELU : WI_LINEAR,
+        .residual = p->residual, .ldr = (size_t)p->n, .c = p->c, .ldc = p->ldc,
     };
     wi_gemm_run(dec->kern, dec->pool, &dec->work, &g);
+}
+
+static void multiply_packed(struct wi_dec *dec, const struct product *p, const float *bias) {
+    struct wi_panel_product g = {
+        .w = p->packed, .bias = bias, .scale = 1, .gelu = p->gelu,
+        .residual = p->residual, .ldr = (size_t)p->n, .c = p->c, .ldc = p->ldc,
+    };
+    wi_panel_set_rows(dec->kern, &g, p->m, p->a, (size_t)p->k, dec->room, dec->scales);
+    wi_panel_product_run(dec->kern, dec->pool, &g);
+}
+
+static void multiply(struct wi_dec *dec, const struct product *p) {
+    if (dec->weights->layers)
+        multiply_packed(dec, p, p->w->b);
+    else
+        multiply_file(dec, p);
 }
 
 static void layernorm(const struct wi_dec *dec, const struct wi_norm *norm, int n, const float *in,
@@ -114,37 +164,22 @@ static void layernorm(const struct wi_dec *dec, const struct wi_norm *norm, int 
                              out + (size_t)i * dec->n_state, dec->n_state);
 }
 
-struct transpose_job {
-    const float *in; /* [n_rows, n_cols] */
-    float *out;      /* [n_cols, n_rows] */
-    int n_rows, n_cols;
-};
-enum { TILE = 32 };
-
-static void transpose_columns(void *arg, int item, int thread) {
-    const struct transpose_job *job = arg;
-    int end = (item + 1) * TILE < job->n_cols ? (item + 1) * TILE : job->n_cols;
-    (void)thread;
-    for (int r0 = 0; r0 < job->n_rows; r0 += TILE)
-        for (int c = item * TILE; c < end; c++)
-            for (int r = r0; r < job->n_rows && r < r0 + TILE; r++)
-                job->out[(size_t)c * job->n_rows + r] = job->in[(size_t)r * job->n_cols + c];
-}
-
 int wi_dec_set_audio(struct wi_dec *dec, const float *features, struct wisp_error *err) {
     int d = dec->n_state, n = dec->n_audio;
     size_t size = (size_t)n * (size_t)d;
+    float *keys = dec->hidden, *values = keys + size;
     for (int i = 0; i < dec->model->dims.n_text_layer; i++) {
         const struct wi_attn_weights *w = &dec->model->w.dec[i].cross;
-        float *v = dec->cross_v + (size_t)i * size;
-        linear(dec, &w->k, n, d, d, features, WI_LINEAR, NULL, dec->hidden);
-        linear(dec, &w->v, n, d, d, features, WI_LINEAR, NULL, v);
-        struct transpose_job job = {dec->hidden, dec->cross_kt + (size_t)i * size, n, d};
-        wi_pool_run(dec->pool, (d + TILE - 1) / TILE, transpose_columns, &job);
-        if (!wi_all_finite(dec->hidden, size) || !wi_all_finite(v, size))
+        struct product p = {.w = &w->k, .m = n, .k = d, .n = d, .a = features, .c = keys, .ldc = (size_t)d};
+        multiply_file(dec, &p);
+        p.w = &w->v;
+        p.c = values;
+        multiply_file(dec, &p);
+        if (!wi_all_finite(keys, size) || !wi_all_finite(values, size))
             return wi_err_set(err, WISP_E_INTERNAL,
                               "the keys or values of decoder.blocks.%d.cross_attn are not finite; the "
                               "model's weights are probably damaged: get the model again", i);
+        wi_cross_store(&dec->cross, dec->kern, dec->pool, i, keys, values);
     }
     return WISP_OK;
 }
@@ -174,60 +209,70 @@ static void self_attention_head(void *arg, int item, int thread) {
     const struct attention_job *job = arg;
     struct wi_dec *dec = job->dec;
     const struct wi_kvcache *cache = &dec->cache;
-    int token = item / dec->n_head;
-    size_t column = (size_t)(item % dec->n_head) * (size_t)dec->d_head, d = (size_t)dec->n_state;
+    int token = item / dec->n_head, head = item % dec->n_head;
+    size_t column = (size_t)head * (size_t)dec->d_head, d = (size_t)dec->n_state;
     struct wi_attn_rows a = {
         .n_kv = job->b->prompt ? token + 1 : cache->length, .d_head = dec->d_head,
-        .q = dec->q + (size_t)token * d + column,
-        .k = cache->k[job->layer] + column, .v = cache->v[job->layer] + column, .ld = d,
+        .q = dec->qkv + (size_t)token * (size_t)(3 * wi_dec_qkv_rows(dec->n_state)) + column,
+        .k = wi_kvcache_keys(cache, job->layer, head * dec->d_head),
+        .v = wi_kvcache_values(cache, job->layer, head * dec->d_head), .bf16 = cache->bf16, .ld = d,
         .rows = cache->rows + (job->b->prompt ? 0 : (size_t)token * (size_t)cache->n_ctx),
         .scale = 1.0f / sqrtf((float)dec->d_head), .out = dec->y + (size_t)token * d + column,
     };
-    dec->kern->attend_rows(&a, dec->scratch + (size_t)thread * dec->scratch_stride);
+    dec->kern->attend_rows(&a, dec->scratch + (size_t)thread * (size_t)dec->n_ctx);
 }
 
-/* One head of all tokens over the audio. */
-static void cross_attention_head(void *arg, int item, int thread) {
-    const struct attention_job *job = arg;
-    struct wi_dec *dec = job->dec;
-    size_t column = (size_t)item * (size_t)dec->d_head, d = (size_t)dec->n_state;
-    size_t n_audio = (size_t)dec->n_audio, layer = (size_t)job->layer * n_audio * d;
-    int n = job->b->n;
-    struct wi_attn a = {
-        .n_q = n, .n_kv = dec->n_audio, .d_head = dec->d_head, .q = dec->q + column, .ldq = d,
-        .kt = dec->cross_kt + layer + column * n_audio, .ldkt = n_audio,
-        .v = dec->cross_v + layer + column, .ldv = d,
-        .scale = 1.0f / sqrtf((float)dec->d_head), .out = dec->y + column, .ldo = d,
-    };
-    for (int q = 0; q < n; q += WI_ATTN_QUERIES)
-        dec->kern->attention(&a, q, q + WI_ATTN_QUERIES < n ? q + WI_ATTN_QUERIES : n,
-                             dec->scratch + (size_t)thread * dec->scratch_stride);
+/* Queries, keys and values of dec->y into dec->qkv. */
+static void project_qkv(struct wi_dec *dec, int layer, int n) {
+    const struct wi_attn_weights *w = &dec->model->w.dec[layer].attn;
+    const struct wi_linear *parts[3] = {&w->q, &w->k, &w->v};
+    int d = dec->n_state, rows = wi_dec_qkv_rows(d);
+    struct product p = {.m = n, .k = d, .n = d, .a = dec->y, .c = dec->qkv, .ldc = (size_t)(3 * rows)};
+    if (dec->weights->layers) {
+        p.packed = &dec->weights->layers[layer].qkv;
+        multiply_packed(dec, &p, dec->weights->layers[layer].qkv_bias);
+        return;
+    }
+    for (int i = 0; i < 3; i++, p.c += rows) {
+        p.w = parts[i];
+        multiply_file(dec, &p);
+    }
+}
+
+static void self_attention(struct wi_dec *dec, int layer, const struct batch *b) {
+    struct attention_job job = {dec, b, layer};
+    size_t rows = (size_t)wi_dec_qkv_rows(dec->n_state);
+    project_qkv(dec, layer, b->n);
+    for (int i = 0; i < b->n; i++) {
+        const float *row = dec->qkv + (size_t)i * 3 * rows;
+        wi_kvcache_store(&dec->cache, dec->kern, layer, b->prompt ? 0 : i,
+                         b->prompt ? i : dec->cache.length - 1, row + rows, row + 2 * rows);
+    }
+    wi_pool_run(dec->pool, b->n * dec->n_head, self_attention_head, &job);
 }
 
 static void block(struct wi_dec *dec, int layer, const struct batch *b) {
+    static const struct wi_dec_layer none;
     const struct wi_block_weights *w = &dec->model->w.dec[layer];
+    const struct wi_dec_layer *packed = dec->weights->layers ? &dec->weights->layers[layer] : &none;
     int d = dec->n_state, n = b->n;
-    float *key = dec->hidden, *value = key + (size_t)n * d;
-    struct attention_job job = {dec, b, layer};
+    size_t ld = (size_t)d;
+    float *x = dec->x, *y = dec->y;
 
-    layernorm(dec, &w->attn_ln, n, dec->x, dec->y);
-    linear(dec, &w->attn.q, n, d, d, dec->y, WI_LINEAR, NULL, dec->q);
-    linear(dec, &w->attn.k, n, d, d, dec->y, WI_LINEAR, NULL, key);
-    linear(dec, &w->attn.v, n, d, d, dec->y, WI_LINEAR, NULL, value);
-    for (int i = 0; i < n; i++)
-        wi_kvcache_store(&dec->cache, layer, b->prompt ? 0 : i, b->prompt ? i : dec->cache.length - 1,
-                         key + (size_t)i * d, value + (size_t)i * d);
-    wi_pool_run(dec->pool, n * dec->n_head, self_attention_head, &job);
-    linear(dec, &w->attn.out, n, d, d, dec->y, WI_LINEAR, dec->x, dec->x);
+    layernorm(dec, &w->attn_ln, n, x, y);
+    self_attention(dec, layer, b);
+    multiply(dec, &(struct product){&w->attn.out, &packed->out, n, d, d, y, false, x, x, ld});
 
-    layernorm(dec, &w->cross_ln, n, dec->x, dec->y);
-    linear(dec, &w->cross.q, n, d, d, dec->y, WI_LINEAR, NULL, dec->q);
-    wi_pool_run(dec->pool, dec->n_head, cross_attention_head, &job);
-    linear(dec, &w->cross.out, n, d, d, dec->y, WI_LINEAR, dec->x, dec->x);
+    layernorm(dec, &w->cross_ln, n, x, y);
+    multiply(dec, &(struct product){&w->cross.q, &packed->cross_q, n, d, d, y, false, NULL, dec->qkv, ld});
+    wi_cross_attend(&dec->cross, dec->kern, dec->pool, layer, n, dec->qkv, y);
+    multiply(dec, &(struct product){&w->cross.out, &packed->cross_out, n, d, d, y, false, x, x, ld});
 
-    layernorm(dec, &w->mlp_ln, n, dec->x, dec->y);
-    linear(dec, &w->mlp_in, n, d, 4 * d, dec->y, WI_GELU, NULL, dec->hidden);
-    linear(dec, &w->mlp_out, n, 4 * d, d, dec->hidden, WI_LINEAR, dec->x, dec->x);
+    layernorm(dec, &w->mlp_ln, n, x, y);
+    multiply(dec, &(struct product){&w->mlp_in, &packed->mlp_in, n, d, 4 * d, y, true, NULL, dec->hidden,
+                                    4 * ld});
+    multiply(dec, &(struct product){&w->mlp_out, &packed->mlp_out, n, 4 * d, d, dec->hidden, false, x, x,
+                                    ld});
 }
 
 static int run_blocks(struct wi_dec *dec, const int *tokens, const struct batch *b,
@@ -248,7 +293,8 @@ static int project(struct wi_dec *dec, int n, float *logits, struct wisp_error *
     int n_vocab = dec->model->dims.n_vocab;
     struct wi_linear w = {dec->model->w.tok_emb, NULL};
     layernorm(dec, &dec->model->w.dec_ln, n, dec->y, dec->y);
-    linear(dec, &w, n, dec->n_state, n_vocab, dec->y, WI_LINEAR, NULL, logits);
+    multiply(dec, &(struct product){&w, &dec->weights->vocabulary, n, dec->n_state, n_vocab, dec->y, false,
+                                    NULL, logits, (size_t)n_vocab});
     if (!wi_all_finite(logits, (size_t)n * (size_t)n_vocab))
         return wi_err_set(err, WISP_E_INTERNAL,
                           "the logits are not finite, after a finite last block: decoder.ln or "

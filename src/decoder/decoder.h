@@ -1,18 +1,21 @@
 /* Turns audio features and token sequences into logits, keeping the attention keys and values of up to
  * `max_seqs` sequences.  A decoder owns its caches and scratch, sized at creation, and borrows model,
- * kernels and pool.  One thread at a time may run it. */
+ * weights, kernels and pool.  One thread at a time may run it. */
 #ifndef WISP_SRC_DECODER_DECODER_H
 #define WISP_SRC_DECODER_DECODER_H
 
 #include "base/pool.h"
 #include "cpu/kern.h"
+#include "decoder/weights.h"
 #include "model/model.h"
 
 enum { WI_DEC_MAX_SEQS = 16 };
 
 struct wi_dec;
 
-int wi_dec_create(struct wi_dec **out, const struct wi_model *model, const struct wi_kern *kern,
+/* `weights` are the model's. */
+int wi_dec_create(struct wi_dec **out, const struct wi_model *model,
+                  const struct wi_dec_weights *weights, const struct wi_kern *kern,
                   struct wi_pool *pool, struct wisp_error *err);
 void wi_dec_destroy(struct wi_dec **dec);
 
@@ -32,6 +35,11 @@ int wi_dec_prompt(struct wi_dec *dec, const int *tokens, int n, const int *rows,
  * changed), NOMEM (neither), INTERNAL. */
 int wi_dec_step(struct wi_dec *dec, const int *tokens, const int *parents, int n_seqs, float *logits,
                 struct wisp_error *err);
+
+/* Bytes that a step reads whatever it does: weights, and keys and values of the audio; and those that it
+ * reads for every token before it. */
+size_t wi_dec_step_bytes(const struct wi_model *model, const struct wi_dec_weights *weights);
+size_t wi_dec_position_bytes(const struct wi_model *model, const struct wi_dec_weights *weights);
 
 /* Tokens per sequence so far, and the number of sequences. */
 int wi_dec_length(const struct wi_dec *dec);

@@ -5,12 +5,16 @@
 #include "base/err.h"
 #include "base/mem.h"
 
+static size_t value_bytes(const struct wi_kvcache *c) {
+    return c->bf16 ? sizeof(uint16_t) : sizeof(float);
+}
+
 /* Memory for `max_seqs` sequences; the rows in use stay. */
 static int reserve(struct wi_kvcache *c, int max_seqs, struct wisp_error *err) {
     size_t rows = (size_t)c->n_ctx * (size_t)max_seqs;
     for (int i = 0; i < 2 * c->n_layer; i++) {
-        float **block = i < c->n_layer ? &c->k[i] : &c->v[i - c->n_layer];
-        float *grown = wi_realloc(*block, rows * (size_t)c->n_state, sizeof **block);
+        uint8_t **block = i < c->n_layer ? &c->k[i] : &c->v[i - c->n_layer];
+        uint8_t *grown = wi_realloc(*block, rows * (size_t)c->n_state, value_bytes(c));
         if (!grown)
             return wi_err_nomem(err, "the decoder's key/value cache");
         *block = grown;
@@ -30,11 +34,13 @@ static int reserve(struct wi_kvcache *c, int max_seqs, struct wisp_error *err) {
     return WISP_OK;
 }
 
-int wi_kvcache_init(struct wi_kvcache *c, int n_layer, int n_ctx, int n_state, struct wisp_error *err) {
+int wi_kvcache_init(struct wi_kvcache *c, int n_layer, int n_ctx, int n_state, bool bf16,
+                    struct wisp_error *err) {
     memset(c, 0, sizeof *c);
     c->n_layer = n_layer;
     c->n_ctx = n_ctx;
     c->n_state = n_state;
+    c->bf16 = bf16;
     c->k = wi_calloc((size_t)n_layer, sizeof *c->k);
     c->v = wi_calloc((size_t)n_layer, sizeof *c->v);
     if (!c->k || !c->v)
@@ -97,9 +103,26 @@ int wi_kvcache_branch(struct wi_kvcache *c, const int *parents, int n, struct wi
     return WISP_OK;
 }
 
-void wi_kvcache_store(struct wi_kvcache *c, int layer, int seq, int position, const float *key,
-                      const float *value) {
-    size_t row = (size_t)c->rows[(size_t)seq * c->n_ctx + position], n = (size_t)c->n_state;
-    memcpy(c->k[layer] + row * n, key, n * sizeof *key);
-    memcpy(c->v[layer] + row * n, value, n * sizeof *value);
+static void put(const struct wi_kvcache *c, const struct wi_kern *kern, uint8_t *block, size_t row,
+                const float *values) {
+    uint8_t *to = block + row * (size_t)c->n_state * value_bytes(c);
+    if (c->bf16)
+        kern->to_bf16(values, (uint16_t *)(void *)to, c->n_state);
+    else
+        memcpy(to, values, (size_t)c->n_state * sizeof *values);
+}
+
+void wi_kvcache_store(struct wi_kvcache *c, const struct wi_kern *kern, int layer, int seq,
+                      int position, const float *key, const float *value) {
+    size_t row = (size_t)c->rows[(size_t)seq * c->n_ctx + position];
+    put(c, kern, c->k[layer], row, key);
+    put(c, kern, c->v[layer], row, value);
+}
+
+const void *wi_kvcache_keys(const struct wi_kvcache *c, int layer, int column) {
+    return c->k[layer] + (size_t)column * value_bytes(c);
+}
+
+const void *wi_kvcache_values(const struct wi_kvcache *c, int layer, int column) {
+    return c->v[layer] + (size_t)column * value_bytes(c);
 }

@@ -44,6 +44,8 @@ class BenchTest(unittest.TestCase):
             self.assertGreater(b[name], 0, name)
             self.assertLess(b[name], 60e3, name)
         self.assertGreater(b["peak_rss_mb"], 5)
+        self.assertGreater(b["memory_read_gb_s"], 0.1)
+        self.assertLess(b["memory_read_gb_s"], 5000)
         self.assertEqual(b["repeats"], 1)
         return b
 
@@ -78,6 +80,9 @@ class BenchTest(unittest.TestCase):
         # 37.8 M parameters in f16 and its own buffers, but no second model in f32
         self.assertGreater(b["peak_rss_mb"], 75)
         self.assertLess(b["peak_rss_mb"], 1.5 * 75.6 + 60)
+        # by hand: 28.2 M weights of 34/32 bytes, cross 9.24, self 0.79; f16 weights, f32 keys and values
+        expected = {"int8": 39.96, "f32": 56.3 + 18.48 + 1.58}[b["decoder_weights"]]
+        self.assertAlmostEqual(b["decoder_mb_per_token"], expected, delta=0.1)
         # by hand: stem 1.88, projections 7.08, MLP 14.16, attention 13.82
         self.assertAlmostEqual(b["encoder_gflop"], 36.94, delta=0.01)
 
@@ -87,6 +92,12 @@ class BenchTest(unittest.TestCase):
         for word in ("encoder", "cross keys and values", "a token, over positions 0 to 255",
                      "a step of 5 sequences", "peak memory", "1 thread,", "f16"):
             self.assertIn(word, out)
+        self.assertRegex(out, r"MB   a token \((int8|f32) weights\), [0-9.]+ GB/s: [0-9]+ % of reading memory")
+
+    def test_decoder_weights(self):
+        bytes_read = [self.numbers("-m", self.model, "--decoder-weights", name)["decoder_mb_per_token"]
+                      for name in ("f32", "bf16", "int8")]
+        self.assertEqual(sorted(bytes_read, reverse=True), bytes_read)
 
     def test_refusals(self):
         for args, code, words in [
@@ -108,6 +119,9 @@ class BenchTest(unittest.TestCase):
         code, out, err = self.bench("--dims", "tiny", WISP_CPU="mmx")
         self.assertEqual((code, out), (1, ""))
         self.assertIn("'mmx' is unknown", err)
+        code, out, err = self.bench("--dims", "tiny", "--decoder-weights", "q8")
+        self.assertEqual((code, out), (1, ""))
+        self.assertIn("'q8' are unknown", err)
 
     def test_help(self):
         code, out, err = self.bench("-h")

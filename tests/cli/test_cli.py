@@ -501,11 +501,12 @@ class CliTest(unittest.TestCase):
         self.assertNotEqual(self.run_wisp(*options, "--seed", "2"), one)
 
     def test_options_reach_the_decoder(self):
-        plain = self.wisp("a.wav", "-np")
+        # exactly as in the file: on random weights every change of a bit may change the words
+        plain = self.wisp("a.wav", "-np", "--decoder-weights", "f32")
         for options in (["-tr"], ["--prompt", "w999 w1000"], ["-l", "fr"], ["-nt"],
                         ["--no-suppress-nst"], ["-bs", "3"]):
             with self.subTest(options=options):
-                rc, out, err = self.wisp("a.wav", "-np", *options)
+                rc, out, err = self.wisp("a.wav", "-np", "--decoder-weights", "f32", *options)
                 self.assertEqual((rc, err), (0, ""))
                 if options[0] not in ("--no-suppress-nst",):
                     self.assertNotEqual(out, plain[1])
@@ -513,6 +514,14 @@ class CliTest(unittest.TestCase):
                         ["-lpt", "none", "-nth", "none"], ["--patience", "2"], ["--length-penalty", "0.6"]):
             with self.subTest(options=options):
                 self.assertEqual(self.wisp("a.wav", "-np", *options)[::2], (0, ""))
+
+    def test_decoder_weights(self):
+        for name in ("f32", "bf16", "int8", ""):
+            with self.subTest(name=name):
+                rc, out, err = self.wisp("a.wav", "-np", "--decoder-weights", name)
+                self.assertEqual((rc, err), (0, ""))
+                self.assertIn("-->", out)
+        self.assert_error(self.wisp("a.wav", "--decoder-weights", "int4"), 1, "one of: f32, bf16, int8")
 
     def test_fallback_shows_its_temperature(self):
         """A threshold that nothing passes: the last temperature is reached; -nf: the first is kept."""

@@ -53,8 +53,8 @@ static void check_packed(const struct panel_test *t, const struct panel_case *c)
                 bound = fabs(v) * 0x1p-8; /* to the nearest of 8 bits */
             for (int q = p / 32 * 32; q < p / 32 * 32 + 32 && q < c->k; q++)
                 max = fmax(max, fabs(t->values[j * c->k + q]));
-            if (c->type == WI_PANEL_INT8 && !integers) /* half a step; the scale is rounded */
-                bound = max / 127 * (0.5 + 127 * 0x1p-11) + 1e-9;
+            if (c->type == WI_PANEL_INT8 && !integers) /* half a step of at most 1/120 of the largest */
+                bound = max / 120 * 0.5 * (1 + 0x1p-10) + 1e-9;
             if (!(fabs(t->packed[j * c->k + p] - v) <= bound + 1e-12))
                 fail_msg("%s packed as %d, k %d [%d, %d]: %.9g, not %.9g", wi_dtype_name(c->source),
                          c->type, c->k, j, p, t->packed[j * c->k + p], v);

@@ -6,13 +6,19 @@
 #include "suite.h"
 
 struct rig *rig_open(const struct wisp_dims *dims, enum wi_level level, int n_threads) {
+    return rig_open_format(dims, level, WI_DEC_F32, n_threads);
+}
+
+struct rig *rig_open_format(const struct wisp_dims *dims, enum wi_level level,
+                            enum wi_dec_format format, int n_threads) {
     struct rig *rig = calloc(1, sizeof *rig);
     struct wisp_error *err = &rig->err;
     wi_kern_select(&rig->kern, level);
     if (wi_model_create_random(&rig->model, dims, 11, err) != WISP_OK ||
         wi_pool_create(&rig->pool, n_threads, err) != WISP_OK ||
         wi_enc_create(&rig->enc, rig->model, &rig->kern, rig->pool, err) != WISP_OK ||
-        wi_dec_create(&rig->dec, rig->model, &rig->kern, rig->pool, err) != WISP_OK)
+        wi_dec_weights_init(&rig->weights, rig->model, &rig->kern, rig->pool, format, err) != WISP_OK ||
+        wi_dec_create(&rig->dec, rig->model, &rig->weights, &rig->kern, rig->pool, err) != WISP_OK)
         fail_msg("%s", err->text);
     return rig;
 }
@@ -20,6 +26,7 @@ struct rig *rig_open(const struct wisp_dims *dims, enum wi_level level, int n_th
 void rig_close(struct rig *rig) {
     wi_dec_destroy(&rig->dec);
     wi_enc_destroy(&rig->enc);
+    wi_dec_weights_fini(&rig->weights);
     wi_pool_destroy(&rig->pool);
     wi_model_close(&rig->model);
     free(rig);

@@ -13,12 +13,16 @@ struct rig {
     struct wi_kern kern;
     struct wi_pool *pool;
     struct wi_enc *enc;
+    struct wi_dec_weights weights;
     struct wi_dec *dec;
     struct wisp_error err;
 };
 
 /* Fails the test when it cannot be made.  The same dimensions give the same weights. */
 struct rig *rig_open(const struct wisp_dims *dims, enum wi_level level, int n_threads);
+/* The same with decoder weights other than f32. */
+struct rig *rig_open_format(const struct wisp_dims *dims, enum wi_level level,
+                            enum wi_dec_format format, int n_threads);
 void rig_close(struct rig *rig);
 
 /* Whether this machine has the level. */

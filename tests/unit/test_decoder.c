@@ -46,20 +46,26 @@ static float *make_features(const struct wisp_dims *d, unsigned seed, double **e
     return x;
 }
 
+/* docs/numerics.md */
+static double bound(const struct rig *rig) {
+    return rig->weights.format == WI_DEC_F32 ? rig_bound(rig->kern.level) : 2e-2;
+}
+
 static void expect_near(const char *what, const struct rig *rig, const float *x, const double *ref,
                         size_t n) {
     double distance = naive_distance(x, ref, n);
-    if (distance > rig_bound(rig->kern.level))
-        fail_msg("%s at %s: %.2e off", what, wi_level_name(rig->kern.level), distance);
+    if (!(distance <= bound(rig)))
+        fail_msg("%s at %s with %s weights: %.2e off", what, wi_level_name(rig->kern.level),
+                 wi_dec_format_name(rig->weights.format), distance);
 }
 
 /* All tokens as one prompt, and one after another. */
-static void check_shape(const struct wisp_dims *d, enum wi_level level, const double *expected,
-                        const int *tokens, const float *features) {
+static void check_shape(const struct wisp_dims *d, enum wi_level level, enum wi_dec_format format,
+                        const double *expected, const int *tokens, const float *features) {
     size_t n_vocab = (size_t)d->n_vocab, n = (size_t)d->n_text_ctx;
     int *rows = malloc(n * sizeof *rows), parent = 0;
     float *logits = malloc(n * n_vocab * sizeof *logits);
-    struct rig *rig = rig_open(d, level, 2);
+    struct rig *rig = rig_open_format(d, level, format, 2);
     for (int i = 0; i < d->n_text_ctx; i++)
         rows[i] = i;
     check(rig, wi_dec_set_audio(rig->dec, features, &rig->err));
@@ -89,8 +95,8 @@ static void every_level_is_near_f64(void **state) {
         naive_decode(rig->model, exact, tokens, d->n_text_ctx, expected);
         rig_close(rig);
         for (int level = 0; level < WI_N_LEVELS; level++)
-            if (rig_has(level))
-                check_shape(d, level, expected, tokens, features);
+            for (int format = 0; format < WI_N_DEC_FORMATS && rig_has(level); format++)
+                check_shape(d, level, format, expected, tokens, features);
         free(exact);
         free(expected);
         free(features);
@@ -113,7 +119,7 @@ static void grow(struct tree *tree, const int *tokens, const int *parents, int n
     tree->n_seqs = n;
 }
 
-static void branches_equal_lone_sequences(void **state) {
+static void check_branches(enum wi_dec_format format) {
     enum { PROMPT = 3 };
     static const int widths[] = {5, 16, 1, 16, 2, 7, 7,  3,  16, 16, 16,
                                  5, 1,  2, 3,  4, 5, 16, 16, 16, 16};
@@ -121,7 +127,7 @@ static void branches_equal_lone_sequences(void **state) {
     double *exact, *expected = malloc(24 * n_vocab * sizeof *expected);
     float *features = make_features(&small, 9, &exact);
     float *logits = malloc(WI_DEC_MAX_SEQS * n_vocab * sizeof *logits);
-    struct rig *rig = rig_open(&small, wi_cpu_detect(), 2);
+    struct rig *rig = rig_open_format(&small, wi_cpu_detect(), format, 2);
     struct tree tree = {.n_seqs = 1};
     int *prompt = make_tokens(PROMPT, small.n_vocab, 1), last = PROMPT - 1;
     memcpy(tree.tokens[0], prompt, PROMPT * sizeof *prompt);
@@ -152,6 +158,11 @@ static void branches_equal_lone_sequences(void **state) {
     free(prompt);
 }
 
+static void branches_equal_lone_sequences(void **state) {
+    for (int format = 0; format < WI_N_DEC_FORMATS; format++)
+        check_branches(format);
+}
+
 /* Prompt of 20 tokens and a step of 5 sequences: logits [1 + 5, n_vocab] for free(). */
 static float *run(struct rig *rig, const float *features) {
     size_t n_vocab = (size_t)rig->model->dims.n_vocab;
@@ -168,10 +179,11 @@ static void thread_count_changes_no_bit(void **state) {
     size_t bytes = 6 * (size_t)small.n_vocab * sizeof(float);
     double *exact;
     float *features = make_features(&small, 3, &exact);
-    for (int level = 0; level < WI_N_LEVELS; level++) {
+    for (int i = 0; i < WI_N_LEVELS * WI_N_DEC_FORMATS; i++) {
         float *first = NULL;
+        enum wi_level level = i / WI_N_DEC_FORMATS;
         for (int threads = 1; threads <= 5 && rig_has(level); threads++) {
-            struct rig *rig = rig_open(&small, level, threads);
+            struct rig *rig = rig_open_format(&small, level, i % WI_N_DEC_FORMATS, threads);
             float *logits = run(rig, features);
             if (first)
                 assert_memory_equal(first, logits, bytes);
@@ -191,8 +203,8 @@ static void a_window_leaves_nothing_behind(void **state) {
     size_t bytes = 6 * (size_t)small.n_vocab * sizeof(float);
     double *exact[2];
     float *one = make_features(&small, 4, &exact[0]), *two = make_features(&small, 5, &exact[1]);
-    struct rig *used = rig_open(&small, wi_cpu_detect(), 2),
-               *fresh = rig_open(&small, wi_cpu_detect(), 2);
+    struct rig *used = rig_open_format(&small, wi_cpu_detect(), WI_DEC_INT8, 2),
+               *fresh = rig_open_format(&small, wi_cpu_detect(), WI_DEC_INT8, 2);
     float *first = run(used, one), *second = run(used, two), *expected = run(fresh, two);
     assert_memory_not_equal(first, second, bytes);
     assert_memory_equal(second, expected, bytes);
@@ -303,10 +315,34 @@ static void names_the_layer_that_is_not_finite(void **state) {
     free(exact);
 }
 
+/* Packed weights were finite when they were packed: what goes wrong comes from elsewhere. */
+static void names_the_layer_with_packed_weights(void **state) {
+    double *exact;
+    float *features = make_features(&small, 10, &exact);
+    for (int i = 0; i < WI_N_LEVELS * WI_N_DEC_FORMATS; i++) {
+        enum wi_level level = i / WI_N_DEC_FORMATS;
+        if (!rig_has(level))
+            continue;
+        struct rig *rig = rig_open_format(&small, level, i % WI_N_DEC_FORMATS, 2);
+        const struct wi_weights *w = &rig->model->w;
+        ((float *)(uintptr_t)w->dec_ln.b)[5] = INFINITY;
+        expect_internal(rig, features, "decoder.token_embedding");
+        ((float *)(uintptr_t)w->dec[1].mlp_ln.w)[63] = NAN;
+        expect_internal(rig, features, "decoder.blocks.1");
+        ((float *)(uintptr_t)w->dec[0].attn.v.b)[3] = -INFINITY;
+        if (i % WI_N_DEC_FORMATS == WI_DEC_F32) /* else the bias was packed too */
+            expect_internal(rig, features, "decoder.blocks.0");
+        rig_close(rig);
+    }
+    free(features);
+    free(exact);
+}
+
 WISP_SUITE(cmocka_unit_test(every_level_is_near_f64),
            cmocka_unit_test(branches_equal_lone_sequences),
            cmocka_unit_test(thread_count_changes_no_bit),
            cmocka_unit_test(a_window_leaves_nothing_behind),
            cmocka_unit_test(gives_the_rows_that_were_asked_for),
            cmocka_unit_test(limits_are_errors),
-           cmocka_unit_test(names_the_layer_that_is_not_finite))
+           cmocka_unit_test(names_the_layer_that_is_not_finite),
+           cmocka_unit_test(names_the_layer_with_packed_weights))

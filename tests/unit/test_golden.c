@@ -30,12 +30,13 @@ static double relative_l2(const float *x, const float *ref, size_t n) {
     return sqrt(diff / size);
 }
 
-static void check_level(const char *name, enum wi_level level) {
+static void check_level(const char *name, enum wi_level level, enum wi_dec_format format) {
     struct wisp_error err = {0};
     struct wi_model *model;
     struct wi_kern kern;
     struct wi_pool *pool;
     struct wi_enc *enc;
+    struct wi_dec_weights weights;
     struct wi_dec *dec;
     char path[1200];
     size_t n_mel, n_features, n_tokens, n_logits;
@@ -49,7 +50,8 @@ static void check_level(const char *name, enum wi_level level) {
     wi_kern_select(&kern, level);
     assert_int_equal(wi_pool_create(&pool, 2, &err), WISP_OK);
     assert_int_equal(wi_enc_create(&enc, model, &kern, pool, &err), WISP_OK);
-    assert_int_equal(wi_dec_create(&dec, model, &kern, pool, &err), WISP_OK);
+    assert_int_equal(wi_dec_weights_init(&weights, model, &kern, pool, format, &err), WISP_OK);
+    assert_int_equal(wi_dec_create(&dec, model, &weights, &kern, pool, &err), WISP_OK);
     float *got = malloc(n_features * 4), *got_logits = malloc(n_logits * 4);
     assert_int_equal(wi_enc_run(enc, mel, got, NULL, NULL, &err), WISP_OK);
     double e = relative_l2(got, features, n_features);
@@ -72,13 +74,16 @@ static void check_level(const char *name, enum wi_level level) {
         s = fmax(s, relative_l2(step, logits + i * n_vocab, n_vocab));
         s = fmax(s, relative_l2(step + n_vocab, logits + i * n_vocab, n_vocab));
     }
-    print_message("%s %s: encoder %.2e, logits %.2e, in steps %.2e\n", name, wi_level_name(level), e, l, s);
+    print_message("%s %s, decoder %s: encoder %.2e, logits %.2e, in steps %.2e\n", name,
+                  wi_level_name(level), wi_dec_format_name(format), e, l, s);
+    double bound = level == WI_AVX512BF16 || format != WI_DEC_F32 ? 2e-2 : 1e-4;
     assert_true(e <= (level == WI_AVX512BF16 ? 2e-2 : 1e-5));
-    assert_true(l <= (level == WI_AVX512BF16 ? 2e-2 : 1e-4));
-    assert_true(s <= (level == WI_AVX512BF16 ? 2e-2 : 1e-4));
+    assert_true(l <= bound);
+    assert_true(s <= bound);
 
     wi_dec_destroy(&dec);
     wi_enc_destroy(&enc);
+    wi_dec_weights_fini(&weights);
     wi_pool_destroy(&pool);
     wi_model_close(&model);
     free(mel);
@@ -96,8 +101,10 @@ static void all_levels(void **state) {
         enum wi_level level;
         if (wi_level_parse(&level, wi_level_name(i), NULL) != WISP_OK)
             continue;
-        check_level("en-d64", level);
-        check_level("multi-d128", level);
+        for (int format = 0; format < WI_N_DEC_FORMATS; format++) {
+            check_level("en-d64", level, format);
+            check_level("multi-d128", level, format);
+        }
     }
 }
 
