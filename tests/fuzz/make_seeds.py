@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the seeds of the fuzz targets: seeds/{audio,ggml,image,safetensors,tokenizer}/.  Needs ffmpeg.
+"""Writes the seeds of the fuzz targets: seeds/{audio,ggml,image,npu_code,npu_elf,npu_text,safetensors,tokenizer}/.  Needs ffmpeg.
 usage: make_seeds.py SEEDS_FOLDER"""
 import json
 import math
@@ -164,12 +164,35 @@ def image_seeds():
                             0x00040107, 0, 0x21F000, 1, 1, 0x00FF0111, 2, 0, 0)
 
 
+def npu_seeds():
+    """Bundles of every size, a small program as text and as ELF file."""
+    vectors = pathlib.Path(__file__).parents[1] / "data" / "aie2-vectors.tsv"
+    rows = [line.split("\t") for line in open(vectors) if line[0] in "UIM"]
+    text = (".entry 0x10\n.section .text, 0x10, code\nmain:\n  10: 150100110000 jl #work\nnop\nmovxm LE, #.L1\n"
+            "done\nwork:\n.L1:\nret lr // done\n.section .data, 0x70000, data\ntable:\n.byte 0x01, 2\n.zero 40\n")
+    names = b"\0.text\0.data\0.symtab\0.strtab\0work\0table\0"
+    code, data = bytes.fromhex("1501000400000100191800100100"), bytes(range(20))
+    symbols = bytes(16) + struct.pack("<IIIBBH", 29, 8, 0, 0x12, 0, 1) + struct.pack("<IIIBBH", 34, 0x70000, 0, 1, 0, 2)
+    body = code + data + symbols + names
+    places = [(1, 1, 6, 0, 0, len(code), 0), (7, 1, 3, 0x70000, 14, 20, 0), (13, 2, 0, 0, 34, 48, 4),
+              (21, 3, 0, 0, 82, len(names), 0)]
+    headers = bytes(40) + b"".join(struct.pack("<10I", n, kind, flags, address, 52 + at, size, link, 0, 1, 16)
+                                   for n, kind, flags, address, at, size, link in places)
+    header = b"\x7fELF\1\1\1" + bytes(9) + struct.pack("<HHIIIIIHHHHHH", 2, 0x108, 1, 0, 0, 52 + len(body), 2, 52, 32,
+                                                        0, 40, 5, 4)
+    yield "npu_code", "vectors", b"".join(bytes.fromhex(row[1]) for row in rows)
+    yield "npu_text", "vectors", "".join(row[3] + "\n" for row in rows).encode()
+    yield "npu_text", "program", text.encode()
+    yield "npu_elf", "program", header + body + headers
+
+
 def main():
     root = pathlib.Path(sys.argv[1])
     seeds = [("ggml", "tiny", ggml_seed())]
     seeds += [("safetensors", *seed) for seed in safetensors_seeds()]
     seeds += [("tokenizer", *seed) for seed in tokenizer_seeds()]
     seeds += [("image", *seed) for seed in image_seeds()]
+    seeds += npu_seeds()
     seeds += [("audio", *seed) for seed in audio_seeds()]
     for target, name, data in seeds:
         (root / target).mkdir(parents=True, exist_ok=True)

@@ -132,6 +132,9 @@ static void test_errors(void **state) {
         {"nopx;", "there is no instruction"},
         {"jl #nowhere", "there is no label 'nowhere'"},
         {"a:\nnop\na:", "x.s:3: label 'a' is there since line 1"},
+        {"a:\nnop\n.label a, 1", "x.s:3: label 'a' is there since line 1"},
+        {".label a, 3\nnop", "x.s:1: label 'a' is outside of its section"},
+        {".label a", "'.label NAME, ADDRESS'"},
         {".byte 256", "'256' is no byte"},
         {".byte 1,", "'' is no byte"},
         {".zero x", "'x' is no number"},
@@ -385,6 +388,7 @@ static void test_symbol_names(void **state) {
     wi_asm_prog_add_label(&prog, "f", 0, 0, NULL);
     wi_asm_prog_add_label(&prog, "f", 0, 2, NULL);
     wi_asm_prog_add_label(&prog, "operator()", 0, 4, NULL);
+    wi_asm_prog_add_label(&prog, "f_end", 0, 5, NULL);
     wi_asm_prog_add_label(&prog, ".M0", 0, 6, NULL);
     assert_int_equal(wi_elf_write(&prog, &elf, NULL), WISP_OK);
     for (size_t i = 0; i + 4 < elf.len; i++) /* the writer leaves .L0 out, others need not */
@@ -393,7 +397,8 @@ static void test_symbol_names(void **state) {
     assert_int_equal(wisp_npu_load(&program, (const uint8_t *)elf.data, elf.len, NULL, NULL),
                      WISP_OK);
     expect_text(program, true,
-                ".section my_code, 0x0, code\nf:\nnop\nf$2:\nnop\noperator__:\nnop\n.L0_:\nnop\n");
+                ".section my_code, 0x0, code\nf:\nnop\nf$2:\nnop\noperator__:\n.label f_end, "
+                "0x5\nnop\n.L0_:\nnop\n");
     wisp_npu_program_close(&program);
     wi_strbuf_fini(&elf);
     wi_asm_prog_fini(&prog);

@@ -118,7 +118,7 @@ static void put_prefix(const struct listing *l, size_t at, size_t n) {
     wi_strbuf_printf(l->out, "%6x: %-32s  ", address_of(l, at), hex);
 }
 
-/* Label lines at `at`; those behind it but before `end` cannot stand anywhere. */
+/* Labels at `at`, and those behind it but before `end`, where no line begins. */
 static void put_labels(struct listing *l, size_t at, size_t end) {
     bool named = false;
     for (; l->next_label < l->prog->n_labels; l->next_label++) {
@@ -128,7 +128,7 @@ static void put_labels(struct listing *l, size_t at, size_t end) {
         if (label->offset == at)
             wi_strbuf_printf(l->out, "%s:\n", label->name);
         else
-            wi_strbuf_printf(l->out, "// %s is inside, at 0x%x\n", label->name,
+            wi_strbuf_printf(l->out, ".label %s, 0x%x\n", label->name,
                              address_of(l, label->offset));
         named = named || label->offset == at;
     }

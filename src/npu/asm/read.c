@@ -170,18 +170,15 @@ static int add_bytes(struct reader *r, const uint8_t *bytes, size_t n) {
     return s->bytes.failed ? wi_err_nomem(r->err, "a section") : WISP_OK;
 }
 
-static int read_label(struct reader *r, struct line word) {
+/* A label `offset` bytes into the current section. */
+static int add_label(struct reader *r, struct line word, uint32_t offset) {
     char name[WI_ASM_MAX_NAME + 1];
-    struct wi_asm_section *s;
     size_t n = (size_t)(word.end - word.p);
     if (n > WI_ASM_MAX_NAME)
         return broken(r, "a label of more than %d characters", WI_ASM_MAX_NAME);
     memcpy(name, word.p, n);
     name[n] = '\0';
-    int rc = current(r, &s);
-    if (rc == WISP_OK)
-        rc = wi_asm_prog_add_label(r->prog, name, r->prog->n_sections - 1, (uint32_t)s->bytes.len,
-                                   r->err);
+    int rc = wi_asm_prog_add_label(r->prog, name, r->prog->n_sections - 1, offset, r->err);
     if (rc != WISP_OK)
         return rc;
     if (r->prog->n_labels > r->label_line_capacity) {
@@ -194,6 +191,25 @@ static int read_label(struct reader *r, struct line word) {
     }
     r->label_lines[r->prog->n_labels - 1] = r->line;
     return WISP_OK;
+}
+
+/* "name:" */
+static int read_label(struct reader *r, struct line word) {
+    struct wi_asm_section *s;
+    int rc = current(r, &s);
+    return rc == WISP_OK ? add_label(r, word, (uint32_t)s->bytes.len) : rc;
+}
+
+/* .label NAME, ADDRESS */
+static int read_label_at(struct reader *r, struct line *l) {
+    struct line word = take_word(l);
+    struct wi_asm_section *s;
+    uint32_t address;
+    if (word.end == word.p || !wi_asm_is_label_start(*word.p) || !take_char(l, ',') ||
+        !take_number(l, &address))
+        return broken(r, "a label is written 'NAME:' or '.label NAME, ADDRESS'");
+    int rc = current(r, &s);
+    return rc == WISP_OK ? add_label(r, word, address - s->address) : rc;
 }
 
 static int read_section(struct reader *r, struct line *l) {
@@ -329,6 +345,8 @@ static int read_statement(struct reader *r, struct line *l, const struct claim *
         rc = read_section(r, &rest);
     else if (word_is(word, ".entry"))
         rc = read_entry(r, &rest);
+    else if (word_is(word, ".label"))
+        rc = read_label_at(r, &rest);
     else if (word_is(word, ".object"))
         rc = read_object(r);
     else if ((rc = check_offset(r, claim)) != WISP_OK)
@@ -427,12 +445,16 @@ static int resolve(struct reader *r, struct fixup *f, const struct named *names,
     return check_bytes(r, f->expected, f->has_expected ? (size_t)size : 0, bytes, (size_t)size);
 }
 
-static int check_twice(struct reader *r, const struct named *names, size_t n) {
-    for (size_t i = 1; i < n; i++)
-        if (strcmp(names[i - 1].name, names[i].name) == 0) {
-            r->line = names[i].line;
+/* Every label once, and inside its section or at its end. */
+static int check_labels(struct reader *r, const struct named *names, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        const struct wi_asm_label *label = &r->prog->labels[names[i].label];
+        r->line = names[i].line;
+        if (i && strcmp(names[i - 1].name, names[i].name) == 0)
             return broken(r, "label '%s' is there since line %d", names[i].name, names[i - 1].line);
-        }
+        if (label->offset > r->prog->sections[label->section].bytes.len)
+            return broken(r, "label '%s' is outside of its section", names[i].name);
+    }
     return WISP_OK;
 }
 
@@ -444,7 +466,7 @@ static int resolve_all(struct reader *r) {
     for (size_t i = 0; i < n; i++)
         names[i] = (struct named){r->prog->labels[i].name, i, r->label_lines[i]};
     qsort(names, n, sizeof *names, compare_named);
-    int rc = check_twice(r, names, n);
+    int rc = check_labels(r, names, n);
     for (size_t i = 0; i < r->n_fixups && rc == WISP_OK; i++)
         rc = resolve(r, &r->fixups[i], names, n);
     wi_free(names);

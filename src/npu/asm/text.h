@@ -3,6 +3,7 @@
  *
  * A line is empty or one of (// begins a comment):
  *     name:                          a label, of letters, digits and _ . $
+ *     .label NAME, ADDRESS           a label of this section where no line begins
  *     .section NAME, ADDRESS, code   what follows is that section; or data.  Without: .text, 0,
  * code .entry ADDRESS                 where an ELF program starts .object                        an
  * object file, whose sections overlap .byte N, N ... .zero N                        N zero bytes

@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+"""Outside programs through wisp npu dis and as: usage: check_programs.py WISP
+
+$WISP_NPU_PROGRAMS is a folder of programs that others compiled, searched to its bottom: ELF files for AIE2, and .bin
+files that are nothing but code (a core's program memory).  Every one must come back byte for byte, from the full
+listing and from the plain one, and without a .byte line.  Without the variable there is nothing to check: exit 77."""
+import os
+import pathlib
+import struct
+import subprocess
+import sys
+
+MACHINE = 0x108
+
+
+def npu(wisp, *args, data=None):
+    return subprocess.run([wisp, "npu", *args], input=data, check=True, capture_output=True).stdout
+
+
+def loaded(elf):
+    """[(address, is code, bytes)] of the sections that are loaded, in file order."""
+    at, n = struct.unpack_from("<I", elf, 32)[0], struct.unpack_from("<H", elf, 48)[0]
+    sections = []
+    for i in range(n):
+        _, kind, flags, address, offset, size = struct.unpack_from("<6I", elf, at + 40 * i)
+        if flags & 2 and kind in (1, 8) and size:
+            sections.append((address, bool(flags & 4), elf[offset:offset + size] if kind == 1 else bytes(size)))
+    return sections
+
+
+def is_program(data):
+    return data[:6] == b"\x7fELF\1\1" and len(data) >= 52 and struct.unpack_from("<H", data, 18)[0] == MACHINE
+
+
+def check(wisp, path, data):
+    """(bytes of code, bundles) of a program; raises when it does not come back."""
+    elf = is_program(data)
+    for plain in ([], ["--plain"]):
+        text = npu(wisp, "dis", str(path), *([] if elf else ["--raw"]), *plain)
+        back = npu(wisp, "as", "-", *(["--elf"] if elf else []), "-o", "-", data=text)
+        if (loaded(back) != loaded(data)) if elf else (back != data):
+            raise ValueError(f"another program from the {'plain' if plain else 'full'} text")
+    lines = text.decode().splitlines()  # the plain ones
+    if odd := [line for line in lines if line.startswith(".byte") and "//" in line]:
+        raise ValueError(f"{len(odd)} times no bundle: {odd[0]}")
+    bundles = sum(line[0] not in "./" and line[-1] != ":" for line in lines)
+    return sum(len(b) for _, code, b in loaded(data) if code) if elf else len(data), bundles
+
+
+def main():
+    wisp, folder = sys.argv[1], os.environ.get("WISP_NPU_PROGRAMS")
+    if not folder:
+        print("WISP_NPU_PROGRAMS names no folder of outside programs")
+        return 77
+    files = n_bytes = n_bundles = failed = 0
+    distinct = set()
+    for path in sorted(pathlib.Path(folder).rglob("*")):
+        data = path.read_bytes() if path.is_file() else b""
+        if not is_program(data) and path.suffix != ".bin":
+            continue
+        files += 1
+        code = b"".join(b for _, is_code, b in loaded(data) if is_code) if is_program(data) else data
+        if code in distinct:
+            continue
+        distinct.add(code)
+        try:
+            size, bundles = check(wisp, path, data)
+            n_bytes, n_bundles = n_bytes + size, n_bundles + bundles
+        except (ValueError, subprocess.CalledProcessError) as error:
+            print(f"{path}: {getattr(error, 'stderr', b'').decode() or error}")
+            failed += 1
+    print(f"{files} programs, {len(distinct)} distinct: {n_bundles} bundles, {n_bytes} bytes of code, {failed} failed")
+    return 1 if failed or not files else 0
+
+
+sys.exit(main())
