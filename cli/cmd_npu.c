@@ -10,7 +10,7 @@
 /* clang-format off */
 static const struct opt table[] = {
     {OPT_SECTION, 0, 0, 0, "Options", 0, 0, 0},
-    {OPT_STRING, "-o", "--output", "FILE", "as, dis: the file to write, - for standard output (default of dis)", AT(output), 0, 0},
+    {OPT_STRING, "-o", "--output", "FILE", "as, dis, image: the file to write, - for standard output (default but of as)", AT(output), 0, 0},
     {OPT_ON, NULL, "--raw", NULL, "dis, check, run: FILE is nothing but code", AT(raw), 0, 0},
     {OPT_STRING, NULL, "--base", "ADDR", "with --raw: address of the first byte (default: 0)", AT(base), 0, 0},
     {OPT_ON, NULL, "--plain", NULL, "dis: text only, without addresses and bytes", AT(plain), 0, 0},
@@ -26,7 +26,9 @@ static const struct opt table[] = {
     {OPT_STRING, NULL, "--max-cycles", "N", "run: stop after so many cycles (default: 100 million)", AT(max_cycles), 0, 0},
     {OPT_STRING, NULL, "--state", "FILE", "run: write all registers before every bundle", AT(state), 0, 0},
     {OPT_ON, NULL, "--sim", NULL, "bench: the speed of the emulated core", AT(sim), 0, 0},
-    {OPT_ON, NULL, "--json", NULL, "run, bench: print JSON", AT(json), 0, 0},
+    {OPT_ON, NULL, "--json", NULL, "run, bench, image: print JSON", AT(json), 0, 0},
+    {OPT_ON, "-d", "--disassemble", NULL, "image: also the cores' programs as text", AT(disassemble), 0, 0},
+    {OPT_STRING, NULL, "--rewrite", "FILE", "image: write it again from what was read", AT(rewrite), 0, 0},
     {OPT_ON, "-h", "--help", NULL, "print this", AT(help), 0, 0},
     OPT_END};
 /* clang-format on */
@@ -39,7 +41,8 @@ static const struct action {
                {"as", npu_as, false},
                {"check", npu_check, false},
                {"run", npu_run, false},
-               {"bench", npu_bench, true}};
+               {"bench", npu_bench, true},
+               {"image", npu_image, false}};
 enum { N_ACTIONS = sizeof actions / sizeof *actions };
 
 static void print_help(void) {
@@ -48,6 +51,7 @@ static void print_help(void) {
            "       wisp npu check FILE        hazards of a program, on every path\n"
            "       wisp npu run --core FILE   a program on one emulated core\n"
            "       wisp npu bench --sim       the emulated core's speed\n"
+           "       wisp npu image FILE        a PDI, CDO, xclbin or instruction stream\n"
            "FILE may be - for standard input.\n");
     args_help(stdout, table);
 }

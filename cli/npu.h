@@ -10,8 +10,8 @@
 #include "cli.h"
 
 struct npu_options {
-    bool help, raw, plain, elf, check, notes, core, json, sim;
-    const char *base, *entry, *output, *max_cycles, *state;
+    bool help, raw, plain, elf, check, notes, core, json, sim, disassemble;
+    const char *base, *entry, *output, *max_cycles, *state, *rewrite;
     struct strings mem, dump, reg, lock;
 };
 
@@ -33,6 +33,9 @@ enum cli_exit npu_report(const struct wisp_npu_program *program, const uint32_t 
 /* wisp npu run --core FILE, wisp npu bench --sim */
 enum cli_exit npu_run(const struct npu_options *o, const char *file);
 enum cli_exit npu_bench(const struct npu_options *o, const char *file);
+
+/* wisp npu image FILE */
+enum cli_exit npu_image(const struct npu_options *o, const char *file);
 
 /* Parse an address, decimal or 0x; says what is wrong with option `name`. */
 bool npu_address(const char *name, const char *text, unsigned *out);

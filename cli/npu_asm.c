@@ -7,16 +7,6 @@
 
 #include "outfile.h"
 
-/* Write `size` bytes to a file or standard output. */
-static enum cli_exit write_all(const char *path, const void *bytes, size_t size) {
-    struct outfile file;
-    enum cli_exit code = outfile_open(&file, path);
-    if (code != CLI_DONE)
-        return code;
-    fwrite(bytes, 1, size, file.f); /* commit looks for errors */
-    return outfile_commit(&file);
-}
-
 enum cli_exit npu_load(const struct npu_options *o, const char *file,
                        struct wisp_npu_program **program) {
     struct wisp_npu_load_params params;
@@ -50,7 +40,7 @@ enum cli_exit npu_dis(const struct npu_options *o, const char *file) {
     if (code != CLI_DONE)
         return code;
     code = wisp_npu_disassemble(program, o->plain, &text, &size, &err) == WISP_OK
-               ? write_all(o->output ? o->output : "-", text, size)
+               ? outfile_write(o->output ? o->output : "-", text, size)
                : cli_fail(&err);
     wisp_npu_free(text);
     wisp_npu_program_close(&program);
@@ -94,7 +84,7 @@ enum cli_exit npu_as(const struct npu_options *o, const char *file) {
     if (!o->elf)
         tell_left_out(program);
     code = wisp_npu_program_bytes(program, o->elf, &bytes, &size, &err) == WISP_OK
-               ? write_all(o->output, bytes, size)
+               ? outfile_write(o->output, bytes, size)
                : cli_fail(&err);
     wisp_npu_free(bytes);
     wisp_npu_program_close(&program);

@@ -183,3 +183,12 @@ void outfile_discard(struct outfile *file) {
     free(file->path);
     *file = (struct outfile){0};
 }
+
+enum cli_exit outfile_write(const char *path, const void *bytes, size_t size) {
+    struct outfile file;
+    enum cli_exit code = outfile_open(&file, path);
+    if (code != CLI_DONE)
+        return code;
+    fwrite(bytes, 1, size, file.f); /* commit looks for errors */
+    return outfile_commit(&file);
+}

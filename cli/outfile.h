@@ -25,4 +25,7 @@ enum cli_exit outfile_open(struct outfile *file, const char *path);
 enum cli_exit outfile_commit(struct outfile *file);
 void outfile_discard(struct outfile *file);
 
+/* All of it: open, write `size` bytes, commit. */
+enum cli_exit outfile_write(const char *path, const void *bytes, size_t size);
+
 #endif

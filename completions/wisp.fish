@@ -74,7 +74,7 @@ complete -c wisp -n '__fish_seen_subcommand_from dump' -s h -l help -d 'print th
 complete -c wisp -n '__fish_seen_subcommand_from dump' -a mel
 complete -c wisp -n '__fish_seen_subcommand_from dump' -a encoder
 complete -c wisp -n '__fish_seen_subcommand_from dump' -a logits
-complete -c wisp -n '__fish_seen_subcommand_from npu' -s o -l output -r -d 'as, dis: the file to write, - for standard output (default of dis)'
+complete -c wisp -n '__fish_seen_subcommand_from npu' -s o -l output -r -d 'as, dis, image: the file to write, - for standard output (default but of as)'
 complete -c wisp -n '__fish_seen_subcommand_from npu' -l raw -d 'dis, check, run: FILE is nothing but code'
 complete -c wisp -n '__fish_seen_subcommand_from npu' -l base -x -d 'with --raw: address of the first byte (default: 0)'
 complete -c wisp -n '__fish_seen_subcommand_from npu' -l plain -d 'dis: text only, without addresses and bytes'
@@ -90,7 +90,9 @@ complete -c wisp -n '__fish_seen_subcommand_from npu' -l lock -x -d 'run: start 
 complete -c wisp -n '__fish_seen_subcommand_from npu' -l max-cycles -x -d 'run: stop after so many cycles (default: 100 million)'
 complete -c wisp -n '__fish_seen_subcommand_from npu' -l state -r -d 'run: write all registers before every bundle'
 complete -c wisp -n '__fish_seen_subcommand_from npu' -l sim -d 'bench: the speed of the emulated core'
-complete -c wisp -n '__fish_seen_subcommand_from npu' -l json -d 'run, bench: print JSON'
+complete -c wisp -n '__fish_seen_subcommand_from npu' -l json -d 'run, bench, image: print JSON'
+complete -c wisp -n '__fish_seen_subcommand_from npu' -s d -l disassemble -d 'image: also the cores\' programs as text'
+complete -c wisp -n '__fish_seen_subcommand_from npu' -l rewrite -r -d 'image: write it again from what was read'
 complete -c wisp -n '__fish_seen_subcommand_from npu' -s h -l help -d 'print this'
 complete -c wisp -n '__fish_seen_subcommand_from npu' -a dis
 complete -c wisp -n '__fish_seen_subcommand_from npu' -a as

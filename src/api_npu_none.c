@@ -139,3 +139,31 @@ int wisp_npu_core_state(const struct wisp_npu_core *core, char **text, size_t *s
 
 void wisp_npu_core_trace(struct wisp_npu_core *core,
                          void (*fn)(void *user, const struct wisp_npu_core *core), void *user) {}
+
+int wisp_npu_image_load(struct wisp_npu_image **out, const uint8_t *bytes, size_t size,
+                        struct wisp_error *err) {
+    *out = NULL;
+    return unsupported(err);
+}
+
+int wisp_npu_image_load_file(struct wisp_npu_image **out, const char *path,
+                             struct wisp_error *err) {
+    *out = NULL;
+    return unsupported(err);
+}
+
+void wisp_npu_image_close(struct wisp_npu_image **image) {
+}
+
+int wisp_npu_image_bytes(const struct wisp_npu_image *image, uint8_t **bytes, size_t *size,
+                         struct wisp_error *err) {
+    *bytes = NULL;
+    return unsupported(err);
+}
+
+int wisp_npu_image_list(const struct wisp_npu_image *image,
+                        const struct wisp_npu_list_params *params, char **text, size_t *size,
+                        struct wisp_error *err) {
+    *text = NULL;
+    return unsupported(err);
+}

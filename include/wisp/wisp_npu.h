@@ -172,6 +172,42 @@ WISP_API void wisp_npu_core_trace(struct wisp_npu_core *core,
                                   void (*fn)(void *user, const struct wisp_npu_core *core),
                                   void *user);
 
+/* ------------------------------------------------------------------ images */
+
+/* What is loaded into the array or run by its controller.  Immutable once made and usable by any number of
+ * threads; the caller closes it. */
+struct wisp_npu_image;
+
+enum wisp_npu_image_kind {
+    WISP_NPU_IMAGE_PDI,    /* the container of a design: what the driver is given */
+    WISP_NPU_IMAGE_CDO,    /* its commands alone */
+    WISP_NPU_IMAGE_XCLBIN, /* what XRT loads: PDIs with names */
+    WISP_NPU_IMAGE_INSTS   /* an instruction stream: TXN 0.1 or the older form, binary or hexadecimal text */
+};
+
+/* Read an image of any of these kinds; the bytes tell which.  Errors: IO, FORMAT (names what is wrong),
+ * UNSUPPORTED (an image of another chip or version; an operation that is not known), NOMEM. */
+WISP_API int wisp_npu_image_load(struct wisp_npu_image **out, const uint8_t *bytes, size_t size,
+                                 struct wisp_error *err);
+WISP_API int wisp_npu_image_load_file(struct wisp_npu_image **out, const char *path,
+                                      struct wisp_error *err);
+WISP_API void wisp_npu_image_close(struct wisp_npu_image **image);
+
+/* The file again, made from what was read: the same bytes, but for streams in the older form, which become
+ * TXN.  wisp_npu_free frees them.  Errors: UNSUPPORTED (xclbins, transformed PDIs), NOMEM. */
+WISP_API int wisp_npu_image_bytes(const struct wisp_npu_image *image, uint8_t **bytes, size_t *size,
+                                  struct wisp_error *err);
+
+/* Everything that is inside, one command a line with registers, descriptors and routes by name; or as JSON;
+ * with `disassemble` also the programs of the cores.  `params` may be NULL; wisp_npu_free frees *text.
+ * Errors: NOMEM. */
+struct wisp_npu_list_params {
+    bool json, disassemble;
+};
+WISP_API int wisp_npu_image_list(const struct wisp_npu_image *image,
+                                 const struct wisp_npu_list_params *params, char **text,
+                                 size_t *size, struct wisp_error *err);
+
 /* Free what the calls above handed over; NULL is allowed. */
 WISP_API void wisp_npu_free(void *memory);
 

@@ -27,6 +27,21 @@ def elf_sections(elf):
     return {table[h[0]:table.index(0, h[0])].decode(): (h[3], h[2], elf[h[4]:h[4] + h[5]]) for h in headers[1:]}
 
 
+def pdi(commands):
+    """A PDI around CDO commands, by the layout that bootgen's documents give."""
+    def checked(words):
+        return words + [~sum(words) & 0xFFFFFFFF]
+
+    n = 5 + len(commands)
+    padded = (n + 3) // 4 * 4
+    table = [0x40000, 1, 0x24, 1, 0x34, 0, 0x14CA8093, 0, 0, 0, 0x50504449, 0x00201020, 0x30] + [0] * 4 + [1] + [0] * 13
+    header = [0x34, 1, 0, 0, 0x5F656961, 0x67616D69, 0x65, 0, 0x1C000000] + [0] * 6
+    partition = [padded, n, padded, 0, 0, 0, 0xFFFFFFFF, 0xFFFFFFFF, 0x54, 0x02000006, 1] + [0] * 20
+    words = ([0xDD, 0x11223344, 0x55667788, 0x99AABBCC] + checked(table) + checked(header) + checked(partition)
+             + checked([4, 0x004F4443, 0x200, len(commands)]) + commands + [0] * (padded - n))
+    return struct.pack(f"<{len(words)}I", *words)
+
+
 class Program(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.TemporaryDirectory()
@@ -134,6 +149,57 @@ class TextTest(Program):
         self.assertEqual(os.listdir(self.path), [])
         self.ok("as", "-", "-o", "a.bin", "--check", data=b"done\n")
         self.fails(2, "check", "-", data=b"\x7fELF", says="<stdin>")
+
+    # ---------------------------------------------------------------- images
+
+    def test_image_pdi(self):
+        commands = [0x00020103, 0x0021F010, 2, 0x00080105, 0, 0x0021D000, 0x08400800, 0, 0, 0, 0, 0x0E043FE0,
+                    0x00020103, 0x0003F034, 0x80000005, 0x00020103, 0x0021DE0C, 0x80020003,
+                    0x00060105, 0, 0x00220000, 0x10001819, 0x00010001, 0x00010001, 0x00000001,
+                    0x00030102, 0x00232000, 1, 1]
+        image = pdi(commands)
+        (self.path / "a.pdi").write_bytes(image)
+        self.assertEqual(self.ok("image", "a.pdi").decode().splitlines(), [
+            f"PDI, {len(image)} bytes",
+            "PDI 0: 6 commands",
+            "    0  write (0,2) lock1 = 0x2",
+            "    1  block write (0,2) bd0: 2048 words at 0x8400, acquire lock0 >= 1, release lock1 +1, then bd1",
+            "    2  write (0,0) master 13 = 0x80000005: north1 <- south3",
+            "    3  write (0,2) s2mm1 queue = 0x80020003: bd3, 3 times, then a token",
+            "    4  block write (0,2) program memory + 0x0, 4 words",
+            "    5  mask write (0,2) core control & 0x1 = 0x1: enabled",
+            "program of core (0,2): 16 bytes"])
+        self.assertRegex(self.ok("image", "a.pdi", "-d"), rb"\n +0: 19180010 +ret lr\n +4: 0100 +nop\n")
+        listing = json.loads(self.ok("image", "a.pdi", "--json"))
+        self.assertEqual(listing["kind"], "PDI")
+        self.assertEqual(listing["pdis"][0]["commands"][0] | {"text": ""}, {
+            "op": "write", "col": 0, "row": 2, "offset": 0x1F010, "register": "lock1", "value": 2, "text": ""})
+        self.assertEqual(listing["pdis"][0]["programs"], [{"col": 0, "row": 2, "bytes": 16}])
+        self.ok("image", "a.pdi", "--rewrite", "b.pdi")
+        self.assertEqual((self.path / "b.pdi").read_bytes(), image)
+
+    def test_image_stream(self):
+        words = [0x06030100, 0x101, 2, 0x40, 0x81, 0x30, 0, 0, 0, 0, 0x1D004, 0, 2, 0, 0x40, 0, 0x80, 0x10, 0, 0x00010100]
+        words[3] = 4 * len(words)
+        (self.path / "insts.txt").write_text("".join(f"{w:08X}\n" for w in words))
+        self.assertEqual(self.ok("image", "insts.txt").decode().splitlines()[1:], [
+            "TXN 0.1, 1 columns, 2 operations",
+            "    0  patch (0,0) bd0.1 = buffer 2 + 0x40",
+            "    1  wait for s2mm0 of (0,0)"])
+        self.assertEqual(self.ok("image", "insts.txt", "--rewrite", "-"), struct.pack(f"<{len(words)}I", *words))
+
+    def test_image_errors(self):
+        image = bytearray(pdi([0x00020103, 0x0021F010, 2]))
+        (self.path / "cut.pdi").write_bytes(image[:400 - 60])
+        self.fails(2, "image", "cut.pdi", says="cut.pdi")
+        image[0x94] ^= 1
+        (self.path / "bad.pdi").write_bytes(image)
+        self.fails(2, "image", "bad.pdi", says="image header has a wrong checksum")
+        (self.path / "unknown.pdi").write_bytes(pdi([0x00040101, 0x0021F010, 1, 1, 1]))
+        self.fails(2, "image", "unknown.pdi", says="0x0101 at word 5")
+        (self.path / "text").write_text("nothing of the kind")
+        self.fails(2, "image", "text", says="text")
+        self.fails(2, "image", "none", says="none")
 
     # ---------------------------------------------------------------- errors
 
