@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -42,14 +41,17 @@ static int create(struct wisp_model **out, const struct wisp_model_params *param
     return WISP_OK;
 }
 
-/* Weights in the form that the kernels read, made with the threads of a pool of its own. */
+/* Weights in the form that the kernels read, made with as many threads as a context has by default. */
 static int pack(struct wisp_model *model, struct wisp_error *err) {
-    long online = sysconf(_SC_NPROCESSORS_ONLN);
     struct wi_pool *pool;
-    int rc = wi_pool_create(&pool, online < 1 ? 1 : online > 8 ? 8 : (int)online, err);
+    int rc = wi_pool_create(&pool, wi_default_threads(), err);
+    if (rc == WISP_OK)
+        rc = wi_enc_weights_create(&model->enc_weights, model->file, &model->kern, pool, err);
     if (rc == WISP_OK)
         rc = wi_dec_weights_init(&model->dec_weights, model->file, &model->kern, pool,
                                  model->dec_weights.format, err);
+    if (rc == WISP_OK)
+        wi_enc_weights_release_source(model->enc_weights);
     wi_pool_destroy(&pool);
     return rc;
 }
@@ -95,6 +97,7 @@ int wisp_model_create_random(struct wisp_model **out, const struct wisp_dims *di
 void wisp_model_close(struct wisp_model **model) {
     if (!model || !*model)
         return;
+    wi_enc_weights_destroy(&(*model)->enc_weights);
     wi_dec_weights_fini(&(*model)->dec_weights);
     wi_model_close(&(*model)->file);
     wi_free(*model);

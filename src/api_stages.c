@@ -1,6 +1,5 @@
 /* Public entry points for contexts and single stages: they check arguments and call the stages. */
 #include <string.h>
-#include <unistd.h>
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -14,17 +13,15 @@ int wisp_ctx_create(struct wisp_ctx **out, const struct wisp_model *model, int n
     if (n_threads < 0 || n_threads > 256)
         return wi_err_set(err, WISP_E_ARG, "%d threads are out of range; give 1 to 256, or 0 for one per CPU",
                           n_threads);
-    if (n_threads == 0) {
-        long online = sysconf(_SC_NPROCESSORS_ONLN);
-        n_threads = online < 1 ? 1 : online > 8 ? 8 : (int)online;
-    }
+    if (n_threads == 0)
+        n_threads = wi_default_threads();
     struct wisp_ctx *ctx = wi_calloc(1, sizeof *ctx);
     if (!ctx)
         return wi_err_nomem(err, "the context");
     ctx->model = model;
     int rc = wi_pool_create(&ctx->pool, n_threads, err);
     if (rc == WISP_OK)
-        rc = wi_enc_create(&ctx->enc, model->file, &model->kern, ctx->pool, err);
+        rc = wi_enc_create(&ctx->enc, model->enc_weights, ctx->pool, err);
     if (rc == WISP_OK)
         rc = wi_dec_create(&ctx->dec, model->file, &model->dec_weights, &model->kern, ctx->pool, err);
     if (rc == WISP_OK)

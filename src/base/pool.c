@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -111,6 +112,11 @@ static void *worker_main(void *arg) {
         wait_for_work(pool);
     }
     return NULL;
+}
+
+int wi_default_threads(void) {
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online < 1 ? 1 : online > 8 ? 8 : (int)online;
 }
 
 int wi_pool_create(struct wi_pool **out, int n_threads, struct wisp_error *err) {

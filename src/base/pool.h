@@ -8,6 +8,9 @@
 
 struct wi_pool;
 
+/* One per online CPU, at most 8. */
+int wi_default_threads(void);
+
 /* `n_threads` >= 1 counts the caller, which works too.  Errors: NOMEM, IO (cannot start a thread). */
 int wi_pool_create(struct wi_pool **out, int n_threads, struct wisp_error *err);
 void wi_pool_destroy(struct wi_pool **pool);

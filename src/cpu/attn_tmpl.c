@@ -2,6 +2,110 @@
  * query row are kept: the largest score so far, the sum of exp(score - largest), and the same sum
  * weighted with the values.  A larger score in a later block scales the sums down. */
 
+/* Matrices are made of 32-bit units: f32 values, or pairs of bf16 values that follow each other in
+ * k. */
+INLINE float unit_f32(const uint32_t *p) {
+    float x;
+    memcpy(&x, p, sizeof x);
+    return x;
+}
+
+/* acc + a b for one unit of A and a vector of units of B; `pairs`: of bf16. */
+INLINE vf unit_multiply_add(bool pairs, vf acc, const uint32_t *a, vf b) {
+#ifdef BF16_PRODUCTS
+    if (pairs) {
+        int32_t unit;
+        memcpy(&unit, a, sizeof unit);
+        return (vf)_mm512_dpbf16_ps((__m512)acc, (__m512bh)_mm512_set1_epi32(unit), (__m512bh)b);
+    }
+#endif
+    return acc + b * unit_f32(a);
+}
+
+/* out[mr, nv * VLEN] = or += A[mr, k] B[k, nv * VLEN], k in units.  mr, nv and pairs are constants
+ * after inlining, so that the accumulators live in registers. */
+INLINE void unit_tile(bool pairs, int mr, int nv, int k, const uint32_t *a, size_t lda,
+                      const uint32_t *b, size_t ldb, float *out, size_t ldo, bool add) {
+    vf acc[MR][NV];
+    UNROLLED
+    for (int i = 0; i < mr; i++)
+        UNROLLED
+    for (int v = 0; v < nv; v++)
+        acc[i][v] = add ? load(out + (size_t)i * ldo + v * VLEN) : splat(0);
+    for (int p = 0; p < k; p++, b += ldb) {
+        vf column[NV];
+        UNROLLED
+        for (int v = 0; v < nv; v++)
+            column[v] = load((const float *)(const void *)(b + v * VLEN));
+        UNROLLED
+        for (int i = 0; i < mr; i++)
+            UNROLLED
+        for (int v = 0; v < nv; v++)
+            acc[i][v] = unit_multiply_add(pairs, acc[i][v], a + (size_t)i * lda + p, column[v]);
+    }
+    UNROLLED
+    for (int i = 0; i < mr; i++)
+        UNROLLED
+    for (int v = 0; v < nv; v++)
+        store(out + (size_t)i * ldo + v * VLEN, acc[i][v]);
+}
+
+#define TILE(name, pairs, mr, nv)                                                                  \
+    static __attribute__((noinline)) void name(int k, const uint32_t *a, size_t lda,               \
+                                               const uint32_t *b, size_t ldb, float *out,          \
+                                               size_t ldo, bool add) {                             \
+        unit_tile(pairs, mr, nv, k, a, lda, b, ldb, out, ldo, add);                                \
+    }
+TILE(tile_f32_full, false, MR, NV)
+TILE(tile_f32_narrow, false, MR, 1)
+TILE(tile_f32_4, false, 4, NV)
+TILE(tile_f32_4_narrow, false, 4, 1)
+TILE(tile_f32_1, false, 1, NV)
+TILE(tile_f32_1_narrow, false, 1, 1)
+#ifdef BF16_PRODUCTS
+TILE(tile_pairs_full, true, MR, NV)
+TILE(tile_pairs_4, true, 4, NV)
+TILE(tile_pairs_1, true, 1, NV)
+#endif
+
+/* A B for any m and n; a ragged end of n is computed value by value. */
+static void product_f32(int m, int n, int k, const uint32_t *a, size_t lda, const uint32_t *b,
+                        size_t ldb, float *out, size_t ldo, bool add) {
+    for (int i = 0, mr; i < m; i += mr, a += (size_t)mr * lda, out += (size_t)mr * ldo) {
+        int j = 0;
+        mr = m - i >= MR ? MR : m - i >= 4 ? 4 : 1;
+        for (; j + NR <= n; j += NR)
+            (mr == MR  ? tile_f32_full
+             : mr == 4 ? tile_f32_4
+                       : tile_f32_1)(k, a, lda, b + j, ldb, out + j, ldo, add);
+        for (; j + VLEN <= n; j += VLEN)
+            (mr == MR  ? tile_f32_narrow
+             : mr == 4 ? tile_f32_4_narrow
+                       : tile_f32_1_narrow)(k, a, lda, b + j, ldb, out + j, ldo, add);
+        for (; j < n; j++)
+            for (int r = 0; r < mr; r++) {
+                float total = add ? out[(size_t)r * ldo + j] : 0;
+                for (int p = 0; p < k; p++)
+                    total += unit_f32(a + (size_t)r * lda + p) * unit_f32(b + (size_t)p * ldb + j);
+                out[(size_t)r * ldo + j] = total;
+            }
+    }
+}
+
+#ifdef BF16_PRODUCTS
+/* The same for pairs of bf16; n is a multiple of NR. */
+static void product_pairs(int m, int n, int k, const uint32_t *a, size_t lda, const uint32_t *b,
+                          size_t ldb, float *out, size_t ldo, bool add) {
+    for (int i = 0, mr; i < m; i += mr, a += (size_t)mr * lda, out += (size_t)mr * ldo) {
+        mr = m - i >= MR ? MR : m - i >= 4 ? 4 : 1;
+        for (int j = 0; j < n; j += NR)
+            (mr == MR  ? tile_pairs_full
+             : mr == 4 ? tile_pairs_4
+                       : tile_pairs_1)(k, a, lda, b + j, ldb, out + j, ldo, add);
+    }
+}
+#endif
+
 enum { KEYS = 64, MAX_PAIRS = WI_HEAD_MAX / 2 };
 
 struct attn_scratch {
@@ -120,7 +224,7 @@ static void rows_bf16(const struct wi_attn *a, int q0, int m, struct attn_scratc
     int d = a->d_head;
     for (int i = 0; i < m; i++)
         SUFFIX(to_bf16)
-        (a->q + (size_t)(q0 + i) * a->ldq, (uint16_t *)(void *)(s->q + i * d / 2), d);
+    (a->q + (size_t)(q0 + i) * a->ldq, (uint16_t *)(void *)(s->q + i * d / 2), d);
     for (int key = 0; key < a->n_kv; key += KEYS) {
         int n = a->n_kv - key < KEYS ? a->n_kv - key : KEYS;
         pack_block(a, key, n, s);

@@ -1,189 +1,154 @@
-/* Matrix products of many rows, one part of kern_tmpl.c. */
+/* Matrix products of many rows, one part of kern_tmpl.c.
+ *
+ * Operands are made of 32-bit units: an f32 value, or at levels with bf16 products two bf16 values
+ * that follow each other in k.  A is row-major.  W is packed into panels [k units, NR], so that one
+ * step along k reads NR neighbouring units of W and one unit of each of MR rows of A, and makes
+ * MR x NR sums, which stay in registers over the whole of k. */
 
-/* Matrices are made of 32-bit units: f32 values, or pairs of bf16 values that follow each other in
- * k. */
-INLINE float unit_f32(const uint32_t *p) {
-    float x;
-    memcpy(&x, p, sizeof x);
+/* a[row][p] for rows that are `stride` bytes apart; `p` of three rows each, since x86 addresses
+ * base, base + stride and base + 2 stride: without the barrier the compiler makes MR pointers,
+ * which do not fit into the registers. */
+#define KEEP_POINTER(p) __asm__ volatile("" : "+r"(p))
+enum { PER_POINTER = 3 };
+_Static_assert(MR % PER_POINTER == 0, "rows of the register block");
+
+INLINE vf splat_unit(const uint8_t *p) {
+    int32_t unit;
+    memcpy(&unit, p, sizeof unit);
+    vf x = (vf)(unit - (vi){0});
+#ifdef KEEP_VECTOR
+    KEEP_VECTOR(x); /* one load for all NV columns, not one each */
+#endif
     return x;
 }
 
-/* acc + a b for one unit of A and a vector of units of B; `pairs`: of bf16. */
-INLINE vf multiply_add(bool pairs, vf acc, const uint32_t *a, vf b) {
+INLINE vf multiply_add(vf acc, vf a, vf b) {
 #ifdef BF16_PRODUCTS
-    if (pairs) {
-        int32_t unit;
-        memcpy(&unit, a, sizeof unit);
-        return (vf)_mm512_dpbf16_ps((__m512)acc, (__m512bh)_mm512_set1_epi32(unit), (__m512bh)b);
-    }
+    return (vf)_mm512_dpbf16_ps((__m512)acc, (__m512bh)a, (__m512bh)b);
+#else
+    return acc + a * b;
 #endif
-    return acc + b * unit_f32(a);
 }
 
-/* out[mr, nv * VLEN] = or += A[mr, k] B[k, nv * VLEN], k in units.  mr, nv and pairs are constants
- * after inlining, so that the accumulators live in registers. */
-INLINE void tile(bool pairs, int mr, int nv, int k, const uint32_t *a, size_t lda,
-                 const uint32_t *b, size_t ldb, float *out, size_t ldo, bool add) {
+/* Units of W ahead of their use: more than the latency of the second-level cache, less than what a
+ * panel of the shortest k in use holds. */
+enum { PREFETCH = 8 };
+
+/* out[mr, NR] = A[mr, k] W[k, NR], or out * keep[mr] + A W when `keep` is not NULL; k in units.  mr
+ * and whether there is keep are constants after inlining. */
+INLINE void tile(int mr, int k, const uint8_t *a, size_t stride, const uint32_t *w, float *out,
+                 size_t ldo, const float *keep) {
     vf acc[MR][NV];
+    const uint8_t *rows[MR / PER_POINTER];
     UNROLLED
     for (int i = 0; i < mr; i++)
         UNROLLED
-    for (int v = 0; v < nv; v++)
-        acc[i][v] = add ? load(out + (size_t)i * ldo + v * VLEN) : splat(0);
-    for (int p = 0; p < k; p++, b += ldb) {
+    for (int v = 0; v < NV; v++)
+        acc[i][v] = keep ? load(out + (size_t)i * ldo + v * VLEN) * keep[i] : splat(0);
+    UNROLLED
+    for (int g = 0; g < (mr + PER_POINTER - 1) / PER_POINTER; g++)
+        rows[g] = a + (size_t)(g * PER_POINTER) * stride;
+    for (int p = 0; p < k; p++, w += NR) {
         vf column[NV];
+        __builtin_prefetch(w + PREFETCH * NR);
+        if (NR > 16) /* two cache lines */
+            __builtin_prefetch(w + PREFETCH * NR + 16);
         UNROLLED
-        for (int v = 0; v < nv; v++)
-            column[v] = load((const float *)(const void *)(b + v * VLEN));
+        for (int v = 0; v < NV; v++)
+            column[v] = load((const float *)(const void *)(w + v * VLEN));
         UNROLLED
-        for (int i = 0; i < mr; i++)
+        for (int g = 0; g < (mr + PER_POINTER - 1) / PER_POINTER; g++) {
+            KEEP_POINTER(rows[g]);
             UNROLLED
-        for (int v = 0; v < nv; v++)
-            acc[i][v] = multiply_add(pairs, acc[i][v], a + (size_t)i * lda + p, column[v]);
+            for (int r = 0; r < PER_POINTER; r++) {
+                if (g * PER_POINTER + r >= mr)
+                    break;
+                vf x = splat_unit(rows[g] + (size_t)r * stride);
+                UNROLLED
+                for (int v = 0; v < NV; v++)
+                    acc[g * PER_POINTER + r][v] =
+                        multiply_add(acc[g * PER_POINTER + r][v], x, column[v]);
+            }
+            rows[g] += 4;
+        }
     }
     UNROLLED
     for (int i = 0; i < mr; i++)
         UNROLLED
-    for (int v = 0; v < nv; v++)
+    for (int v = 0; v < NV; v++)
         store(out + (size_t)i * ldo + v * VLEN, acc[i][v]);
 }
 
-#define TILE(name, pairs, mr, nv)                                                                  \
-    static __attribute__((noinline)) void name(int k, const uint32_t *a, size_t lda,               \
-                                               const uint32_t *b, size_t ldb, float *out,          \
-                                               size_t ldo, bool add) {                             \
-        tile(pairs, mr, nv, k, a, lda, b, ldb, out, ldo, add);                                     \
-    }
-TILE(tile_f32_full, false, MR, NV)
-TILE(tile_f32_narrow, false, MR, 1)
-TILE(tile_f32_4, false, 4, NV)
-TILE(tile_f32_4_narrow, false, 4, 1)
-TILE(tile_f32_1, false, 1, NV)
-TILE(tile_f32_1_narrow, false, 1, 1)
-#ifdef BF16_PRODUCTS
-TILE(tile_pairs_full, true, MR, NV)
-TILE(tile_pairs_4, true, 4, NV)
-TILE(tile_pairs_1, true, 1, NV)
-#endif
-
-/* A B for any m and n; a ragged end of n is computed value by value. */
-static void product_f32(int m, int n, int k, const uint32_t *a, size_t lda, const uint32_t *b,
-                        size_t ldb, float *out, size_t ldo, bool add) {
-    for (int i = 0, mr; i < m; i += mr, a += (size_t)mr * lda, out += (size_t)mr * ldo) {
-        int j = 0;
-        mr = m - i >= MR ? MR : m - i >= 4 ? 4 : 1;
-        for (; j + NR <= n; j += NR)
-            (mr == MR  ? tile_f32_full
-             : mr == 4 ? tile_f32_4
-                       : tile_f32_1)(k, a, lda, b + j, ldb, out + j, ldo, add);
-        for (; j + VLEN <= n; j += VLEN)
-            (mr == MR  ? tile_f32_narrow
-             : mr == 4 ? tile_f32_4_narrow
-                       : tile_f32_1_narrow)(k, a, lda, b + j, ldb, out + j, ldo, add);
-        for (; j < n; j++)
-            for (int r = 0; r < mr; r++) {
-                float total = add ? out[(size_t)r * ldo + j] : 0;
-                for (int p = 0; p < k; p++)
-                    total += unit_f32(a + (size_t)r * lda + p) * unit_f32(b + (size_t)p * ldb + j);
-                out[(size_t)r * ldo + j] = total;
-            }
-    }
+#define TILE_PARAMS                                                                                \
+    int k, const uint8_t *a, size_t stride, const uint32_t *w, float *out, size_t ldo
+static __attribute__((noinline)) void SUFFIX(tile_full)(TILE_PARAMS) {
+    tile(MR, k, a, stride, w, out, ldo, NULL);
+}
+static __attribute__((noinline)) void SUFFIX(tile_one)(TILE_PARAMS) {
+    tile(1, k, a, stride, w, out, ldo, NULL);
+}
+static __attribute__((noinline)) void SUFFIX(tile_add)(TILE_PARAMS, const float *keep) {
+    tile(MR, k, a, stride, w, out, ldo, keep);
 }
 
-#ifdef BF16_PRODUCTS
-/* The same for pairs of bf16; n is a multiple of NR. */
-static void product_pairs(int m, int n, int k, const uint32_t *a, size_t lda, const uint32_t *b,
-                          size_t ldb, float *out, size_t ldo, bool add) {
-    for (int i = 0, mr; i < m; i += mr, a += (size_t)mr * lda, out += (size_t)mr * ldo) {
-        mr = m - i >= MR ? MR : m - i >= 4 ? 4 : 1;
-        for (int j = 0; j < n; j += NR)
-            (mr == MR  ? tile_pairs_full
-             : mr == 4 ? tile_pairs_4
-                       : tile_pairs_1)(k, a, lda, b + j, ldb, out + j, ldo, add);
-    }
+/* VLEN elements of C at [i, j], of which `sum` is the product.  GELU that is rounded to bf16 anyway
+ * is computed with fewer terms. */
+INLINE void finish_vector(const struct wi_product *p, vf sum, vf bias, int i, int j) {
+    size_t at = (size_t)i * p->ldc + (size_t)j;
+    vf x = (sum + bias) * p->scale;
+    if (p->act == WI_GELU)
+        x = p->values ? GELU_VALUES(x) : gelu_v(x);
+    if (p->residual)
+        x += load(p->residual + (size_t)i * p->ldr + (size_t)j);
+    if (p->values)
+        store_values((value *)p->c + at, x);
+    else
+        store((float *)p->c + at, x);
 }
-#endif
 
-/* Bias, scale, activation, residual: block[mr, NR] -> C[i0.., j0..] with `cols` valid columns. */
-static void finish_block(const struct wi_gemm *g, float *block, const float *bias, int i0, int mr,
-                         int j0, int cols) {
-    for (int i = 0; i < mr; i++) {
-        float *row = block + i * NR;
-        float *c = g->c + (size_t)(i0 + i) * g->ldc + j0;
-        for (int v = 0; v < NR; v += VLEN) {
-            vf x = (load(row + v) + load(bias + v)) * g->scale;
-            store(row + v, g->act == WI_GELU ? gelu_v(x) : x);
-        }
-        if (g->residual) {
-            const float *r = g->residual + (size_t)(i0 + i) * g->ldr + j0;
-            for (int j = 0; j < cols; j++)
-                c[j] = row[j] + r[j];
-        } else {
-            memcpy(c, row, (size_t)cols * sizeof *c);
-        }
+/* Bias, scale, activation, residual: block[mr, NR] -> C[i.., j..]. */
+static void finish_block(const struct wi_product *p, const float *block, int i, int mr, int j) {
+    vf bias[NV];
+    for (int v = 0; v < NV; v++)
+        bias[v] = p->bias ? load(p->bias + j + v * VLEN) : splat(0);
+    for (int r = 0; r < mr; r++)
+        for (int v = 0; v < NV; v++)
+            finish_vector(p, load(block + r * NR + v * VLEN), bias[v], i + r, j + v * VLEN);
+}
+
+/* The same for the last columns, fewer than NR: row by row on copies of what may end there. */
+static void finish_ragged(const struct wi_product *p, const float *block, int i, int mr, int j) {
+    float bias[NR] = {0}, residual[NR] = {0}, c[NR];
+    size_t cols = (size_t)(p->n - j);
+    struct wi_product row = *p;
+    if (p->bias)
+        memcpy(bias, p->bias + j, cols * sizeof *bias);
+    row.bias = bias;
+    row.residual = p->residual ? residual : NULL;
+    row.c = c;
+    for (int r = 0; r < mr; r++) {
+        size_t at = (size_t)(i + r) * p->ldc + (size_t)j;
+        if (p->residual)
+            memcpy(residual, p->residual + (size_t)(i + r) * p->ldr + j, cols * sizeof *residual);
+        finish_block(&row, block + r * NR, 0, 1, 0);
+        if (p->values)
+            memcpy((value *)p->c + at, c, cols * sizeof(value));
+        else
+            memcpy((float *)p->c + at, c, cols * sizeof(float));
     }
 }
 
-/* The units of a packed panel of W. */
-#ifdef BF16_PRODUCTS
-#define PER_UNIT 2
-#else
-#define PER_UNIT 1
-#endif
-enum {
-    CHUNK = 64
-}; /* values of each row that are packed at a time: whole blocks of every format */
-
-/* packed[(k + 1) / PER_UNIT, NR] from `cols` rows of W; missing columns and an odd k are filled
- * with 0. */
-static void pack_columns(const struct wi_gemm *g, int j0, int cols, uint32_t *packed) {
-    float values[CHUNK];
-    uint32_t units[NR][CHUNK / PER_UNIT];
-    memset(units, 0, sizeof units);
-    for (int p = 0; p < g->k; p += CHUNK) {
-        int n = g->k - p < CHUNK ? g->k - p : CHUNK;
-        int n_units = (n + PER_UNIT - 1) / PER_UNIT;
-        size_t offset = wi_dtype_row_bytes(g->w_type, (size_t)p);
-        for (int j = 0; j < cols; j++) {
-            SUFFIX(dequant)(g->w_type, g->w + (size_t)(j0 + j) * g->w_stride + offset, values, n);
-#ifdef BF16_PRODUCTS
-            if (n & 1)
-                values[n] = 0;
-            SUFFIX(to_bf16)(values, (uint16_t *)(void *)units[j], 2 * n_units);
-#else
-            memcpy(units[j], values, (size_t)n * sizeof *values);
-#endif
-        }
-        for (int u = 0; u < n_units; u++, packed += NR)
-            for (int j = 0; j < NR; j++)
-                packed[j] = units[j][u];
-    }
-}
-
-/* block[mr, NR] = A[i.., k] packed[k, NR]. */
-static void multiply_block(const struct wi_gemm *g, int i, int mr, const uint32_t *packed,
-                           float *block) {
-#ifdef BF16_PRODUCTS
-    const uint32_t *a = (const uint32_t *)(const void *)(g->a16 + (size_t)i * g->lda16);
-    product_pairs(mr, NR, (g->k + 1) / 2, a, g->lda16 / 2, packed, NR, block, NR, false);
-#else
-    const uint32_t *a = (const uint32_t *)(const void *)(g->a + (size_t)i * g->lda);
-    product_f32(mr, NR, g->k, a, g->lda, packed, NR, block, NR, false);
-#endif
-}
-
-static void SUFFIX(gemm)(const struct wi_gemm *g, int n0, int n1, float *scratch) {
-    float block[MR * NR], bias[NR];
-    uint32_t *packed = (uint32_t *)(void *)scratch;
-    for (int j = n0; j < n1; j += NR) {
-        int cols = n1 - j < NR ? n1 - j : NR;
-        for (int c = 0; c < NR; c++)
-            bias[c] = g->bias && c < cols ? g->bias[j + c] : 0;
-        pack_columns(g, j, cols, packed);
-        for (int i = 0; i < g->m; i += MR) {
-            int mr = g->m - i < MR ? g->m - i : MR;
-            multiply_block(g, i, mr, packed, block);
-            finish_block(g, block, bias, i, mr, j, cols);
+static void SUFFIX(gemm)(const struct wi_product *p, int i0, int i1, int j0, int j1) {
+    float block[MR * NR] __attribute__((aligned(64)));
+    int k = (p->k + UNIT_VALUES - 1) / UNIT_VALUES;
+    size_t stride = p->lda * sizeof(value);
+    for (int j = j0; j < j1; j += NR) {
+        const uint32_t *w = p->w + (size_t)j * (size_t)k;
+        for (int i = i0, mr; i < i1; i += mr) {
+            mr = i1 - i >= MR ? MR : 1;
+            const uint8_t *a = (const uint8_t *)p->a + (size_t)i * stride;
+            (mr == MR ? SUFFIX(tile_full) : SUFFIX(tile_one))(k, a, stride, w, block, NR);
+            (p->n - j >= NR ? finish_block : finish_ragged)(p, block, i, mr, j);
         }
     }
 }

@@ -3,7 +3,8 @@
  * across it) and includes this one; it is compiled with that level's -m flags.  Where the level has
  * instructions for them, it also defines LOAD_F16(p) and LOAD_U8(p), which convert VLEN halves and
  * bytes, LOAD_PAIRS(p) and DOT_PAIRS(acc, a, b), which widen 2 VLEN bytes to int16 and add up their
- * products by pairs, SUM_LANES(x) and MAX_LANES(x), and SCALE2(p, n), which is p 2^n.  BF16_PRODUCTS selects
+ * products by pairs, SUM_LANES(x) and MAX_LANES(x), MAX2(a, b), SCALE2(p, n), which is p 2^n, and
+ * KEEP_VECTOR(x), which makes the compiler hold x in a register.  BF16_PRODUCTS selects
  * bf16 inputs with f32 sums in GEMM and attention (x86 vdpbf16ps, VLEN 16). */
 #include <math.h>
 #include <string.h>
@@ -14,6 +15,16 @@
 
 #define NR (NV * VLEN) /* columns of the register block */
 
+/* What products multiply. */
+#ifdef BF16_PRODUCTS
+typedef uint16_t value;
+#define VALUE_TYPE WI_BF16
+#else
+typedef float value;
+#define VALUE_TYPE WI_F32
+#endif
+#define UNIT_VALUES (4 / (int)sizeof(value)) /* values in a 32-bit unit */
+
 /* Each part uses those before it. */
 #include "cpu/vec_tmpl.c"
 
@@ -23,6 +34,10 @@
 
 #include "cpu/gemm_tmpl.c"
 
+#include "cpu/pack_tmpl.c"
+
+#include "cpu/attend_tmpl.c"
+
 #include "cpu/attn_tmpl.c"
 
 #include "cpu/matvec_tmpl.c"
@@ -31,6 +46,9 @@
 
 #define WI_KERN(name, ret, params) .name = SUFFIX(name),
 const struct wi_kern SUFFIX(wi_kern) = {
+    .tile_cols = NR,
+    .value_type = VALUE_TYPE,
+    .value_bytes = sizeof(value),
 #include "cpu/kern_list.def"
 };
 #undef WI_KERN

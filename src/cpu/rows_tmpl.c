@@ -19,40 +19,72 @@ static void SUFFIX(gelu)(float *x, int n) {
         store_part(x + i, gelu_v(load_part(x + i, n - i)), n - i);
 }
 
-static void SUFFIX(layernorm)(const float *x, const float *w, const float *b, float *y, int n) {
-    vf acc[2] = {0}, acc2[2] = {0};
+/* Moments of a row: y = (x - mean) * scale.  The mean comes in two parts, the second is what the
+ * rounding of the first left out. */
+struct moments {
+    float mean, rest, scale;
+};
+
+static struct moments row_moments(const float *x, int n) {
+    vf acc[4] = {0}, acc2[4] = {0};
     float tail = 0, tail2 = 0;
     int i = 0;
-    for (; i + 2 * VLEN <= n; i += 2 * VLEN) {
-        acc[0] += load(x + i);
-        acc[1] += load(x + i + VLEN);
-    }
+    for (; i + 4 * VLEN <= n; i += 4 * VLEN)
+        UNROLLED
+    for (int v = 0; v < 4; v++)
+        acc[v] += load(x + i + v * VLEN);
     for (; i < n; i++)
         tail += x[i];
-    float mean = (sum_lanes(acc[0] + acc[1]) + tail) / (float)n;
+    float mean = (sum_lanes((acc[0] + acc[1]) + (acc[2] + acc[3])) + tail) / (float)n;
 
-    /* Second pass over x - mean: the squares do not cancel, and the sum, 0 if the mean were exact,
-     * says what its rounding left out. */
-    acc[0] = acc[1] = splat(tail = 0);
-    for (i = 0; i + 2 * VLEN <= n; i += 2 * VLEN) {
-        vf d0 = load(x + i) - mean, d1 = load(x + i + VLEN) - mean;
-        acc[0] += d0;
-        acc[1] += d1;
-        acc2[0] += d0 * d0;
-        acc2[1] += d1 * d1;
+    /* Second pass over x - mean: the squares do not cancel. */
+    tail = 0;
+    for (int v = 0; v < 4; v++)
+        acc[v] = splat(0);
+    for (i = 0; i + 4 * VLEN <= n; i += 4 * VLEN)
+        UNROLLED
+    for (int v = 0; v < 4; v++) {
+        vf d = load(x + i + v * VLEN) - mean;
+        acc[v] += d;
+        acc2[v] += d * d;
     }
     for (; i < n; i++) {
         tail += x[i] - mean;
         tail2 += (x[i] - mean) * (x[i] - mean);
     }
-    float rest = (sum_lanes(acc[0] + acc[1]) + tail) / (float)n;
-    float var = (sum_lanes(acc2[0] + acc2[1]) + tail2) / (float)n - rest * rest;
-    float scale = 1.0f / sqrtf(var + 1e-5f);
+    float rest = (sum_lanes((acc[0] + acc[1]) + (acc[2] + acc[3])) + tail) / (float)n;
+    float var = (sum_lanes((acc2[0] + acc2[1]) + (acc2[2] + acc2[3])) + tail2) / (float)n;
+    return (struct moments){mean, rest, 1.0f / sqrtf(var - rest * rest + 1e-5f)};
+}
 
-    for (i = 0; i + VLEN <= n; i += VLEN)
-        store(y + i, (load(x + i) - mean - rest) * scale * load(w + i) + load(b + i));
+INLINE vf normal_v(struct moments m, vf x, vf w, vf b) {
+    return (x - m.mean - m.rest) * m.scale * w + b;
+}
+
+static void SUFFIX(layernorm)(const float *x, const float *w, const float *b, float *y, int n) {
+    struct moments m = row_moments(x, n);
+    int i = 0;
+    for (; i + VLEN <= n; i += VLEN)
+        store(y + i, normal_v(m, load(x + i), load(w + i), load(b + i)));
     for (; i < n; i++)
-        y[i] = (x[i] - mean - rest) * scale * w[i] + b[i];
+        y[i] = (x[i] - m.mean - m.rest) * m.scale * w[i] + b[i];
+}
+
+static bool SUFFIX(norm_values)(const float *x, const float *w, const float *b, void *y,
+                                     int n) {
+    struct moments m = row_moments(x, n);
+    value *out = y;
+    int i = 0;
+    for (; i + VLEN <= n; i += VLEN)
+        store_values(out + i, normal_v(m, load(x + i), load(w + i), load(b + i)));
+    if (i < n) {
+        int left = n - i;
+        value last[VLEN];
+        store_values(last, normal_v(m, load_part(x + i, left), load_part(w + i, left),
+                                    load_part(b + i, left)));
+        memcpy(out + i, last, (size_t)left * sizeof *last);
+    }
+    return m.scale == m.scale; /* the variance is NaN then */
 }
 
 static float row_max(const float *x, int n) {

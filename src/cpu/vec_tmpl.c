@@ -21,6 +21,14 @@ INLINE vf load(const float *p) {
 INLINE void store(float *p, vf x) {
     *(vf_unaligned *)p = x;
 }
+/* VLEN values of the product's type. */
+INLINE void store_values(value *p, vf x) {
+#ifdef BF16_PRODUCTS
+    _mm256_storeu_si256((__m256i *)(void *)p, (__m256i)_mm512_cvtneps_pbh((__m512)x));
+#else
+    store(p, x);
+#endif
+}
 INLINE vf splat(float x) {
     return x - (vf){0};
 }
@@ -49,6 +57,17 @@ INLINE float max_lanes(vf x) {
     for (int i = 1; i < VLEN; i++)
         max = x[i] > max ? x[i] : max;
     return max;
+}
+#endif
+
+/* The larger of two; either, if one is NaN. */
+#ifdef MAX2
+INLINE vf max_v(vf a, vf b) {
+    return MAX2(a, b);
+}
+#else
+INLINE vf max_v(vf a, vf b) {
+    return blend(a > b, a, b);
 }
 #endif
 
@@ -100,3 +119,44 @@ INLINE vf gelu_v(vf x) {
     /* -INFINITY * 0 would be NaN; GELU's limit there is 0 */
     return blend(x < -1e4f, splat(-0.0f), x * phi);
 }
+
+#ifdef BF16_PRODUCTS
+/* exp(scale s - max) and GELU for results that are rounded to bf16 (relative error up to 2^-9): few
+ * terms, coefficients from tools/fit_kernels.py. */
+
+/* 2^t for t <= 127 with a relative error of 8e-5. */
+INLINE vf exp2_coarse(vf t) {
+    __m512 n = _mm512_roundscale_ps((__m512)t, _MM_FROUND_TO_NEAREST_INT);
+    vf f = t - (vf)n;
+    vf p = splat(0.0551716842f);
+    p = p * f + 0.242611122f;
+    p = p * f + 0.693260982f;
+    p = p * f + 0.999928074f;
+    return (vf)_mm512_scalef_ps((__m512)p, n);
+}
+
+INLINE vf exp_weight(vf s, float scale, float max) {
+    const float log2e = 1.44269504f;
+    return exp2_coarse(s * (scale * log2e) - max * log2e);
+}
+
+/* As gelu_v: relative error 3e-4 where |GELU(x)| > 1e-30. */
+INLINE vf gelu_coarse(vf x) {
+    vf z = (vf)((vi)x & 0x7fffffff);
+    vf t = (vf)_mm512_rcp14_ps((__m512)(z * (0.35f * 0.707106781f) + 1.0f));
+    vf p = splat(0.537142462f);
+    p = p * t - 0.306209114f;
+    p = p * t + 0.429139556f;
+    p = p * t + 0.136556293f;
+    p = p * t + 0.203360988f;
+    /* at least -200: the square of a large x is infinite; NaN stays, as the second operand */
+    vf e = (vf)_mm512_max_ps((__m512)splat(-200.0f), (__m512)(x * x * -0.721347520f));
+    vf tail = p * t * 0.5f * exp2_coarse(e);
+    return x * blend(x < 0.0f, tail, 1.0f - tail);
+}
+#define EXP_WEIGHT(s, scale, max) exp_weight(s, scale, max)
+#define GELU_VALUES(x) gelu_coarse(x)
+#else
+#define EXP_WEIGHT(s, scale, max) exp_v((s) * (scale) - (max))
+#define GELU_VALUES(x) gelu_v(x)
+#endif

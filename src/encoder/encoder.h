@@ -1,17 +1,16 @@
 /* Turns a mel window into audio features: conv stem, transformer blocks, final norm.  An encoder holds
- * its scratch memory, sized at creation, and borrows model, kernels and pool, which must outlive it.
- * One thread at a time may run it. */
+ * its scratch memory, sized at creation, and borrows weights and pool, which must outlive it.  One
+ * thread at a time may run it. */
 #ifndef WISP_SRC_ENCODER_ENCODER_H
 #define WISP_SRC_ENCODER_ENCODER_H
 
 #include "base/pool.h"
-#include "cpu/kern.h"
-#include "model/model.h"
+#include "encoder/weights.h"
 
 struct wi_enc;
 
-int wi_enc_create(struct wi_enc **out, const struct wi_model *model, const struct wi_kern *kern,
-                  struct wi_pool *pool, struct wisp_error *err);
+int wi_enc_create(struct wi_enc **out, const struct wi_enc_weights *weights, struct wi_pool *pool,
+                  struct wisp_error *err);
 void wi_enc_destroy(struct wi_enc **enc);
 
 /* mel [n_mels, 2 * n_audio_ctx] -> features [n_audio_ctx, n_audio_state].  `should_abort` (may be

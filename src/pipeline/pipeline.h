@@ -17,6 +17,7 @@
 struct wisp_model {
     struct wi_model *file;
     struct wi_kern kern;
+    struct wi_enc_weights *enc_weights;
     struct wi_dec_weights dec_weights;
     char device[32]; /* "cpu (avx2)" */
     double load_seconds;

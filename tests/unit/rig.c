@@ -5,6 +5,11 @@
 
 #include "suite.h"
 
+static int create_encoder(struct rig *rig) {
+    int rc = wi_enc_weights_create(&rig->enc_weights, rig->model, &rig->kern, rig->pool, &rig->err);
+    return rc == WISP_OK ? wi_enc_create(&rig->enc, rig->enc_weights, rig->pool, &rig->err) : rc;
+}
+
 struct rig *rig_open(const struct wisp_dims *dims, enum wi_level level, int n_threads) {
     return rig_open_format(dims, level, WI_DEC_F32, n_threads);
 }
@@ -16,7 +21,7 @@ struct rig *rig_open_format(const struct wisp_dims *dims, enum wi_level level,
     wi_kern_select(&rig->kern, level);
     if (wi_model_create_random(&rig->model, dims, 11, err) != WISP_OK ||
         wi_pool_create(&rig->pool, n_threads, err) != WISP_OK ||
-        wi_enc_create(&rig->enc, rig->model, &rig->kern, rig->pool, err) != WISP_OK ||
+        create_encoder(rig) != WISP_OK ||
         wi_dec_weights_init(&rig->weights, rig->model, &rig->kern, rig->pool, format, err) != WISP_OK ||
         wi_dec_create(&rig->dec, rig->model, &rig->weights, &rig->kern, rig->pool, err) != WISP_OK)
         fail_msg("%s", err->text);
@@ -27,6 +32,7 @@ void rig_close(struct rig *rig) {
     wi_dec_destroy(&rig->dec);
     wi_enc_destroy(&rig->enc);
     wi_dec_weights_fini(&rig->weights);
+    wi_enc_weights_destroy(&rig->enc_weights);
     wi_pool_destroy(&rig->pool);
     wi_model_close(&rig->model);
     free(rig);
@@ -52,8 +58,11 @@ float *rig_mel(const struct wisp_dims *dims, unsigned seed) {
     return mel;
 }
 
-void rig_poison(const struct wi_tensor *t) {
+void rig_poison(struct rig *rig, const struct wi_tensor *t) {
     const uint16_t infinity = 0x7c00;
     assert_int_equal(t->type, WI_F16);
     memcpy((uint8_t *)t->data, &infinity, sizeof infinity); /* in the arena, which is writable */
+    wi_enc_destroy(&rig->enc); /* its weights are copies */
+    wi_enc_weights_destroy(&rig->enc_weights);
+    assert_int_equal(create_encoder(rig), WISP_OK);
 }

@@ -12,6 +12,7 @@ struct rig {
     struct wi_model *model;
     struct wi_kern kern;
     struct wi_pool *pool;
+    struct wi_enc_weights *enc_weights;
     struct wi_enc *enc;
     struct wi_dec_weights weights;
     struct wi_dec *dec;
@@ -34,7 +35,7 @@ double rig_bound(enum wi_level level);
 /* Deterministic values in [-1, 1.5), the range of a log-mel; for free(). */
 float *rig_mel(const struct wisp_dims *dims, unsigned seed);
 
-/* Make the tensor's first weight infinite. */
-void rig_poison(const struct wi_tensor *t);
+/* Make the tensor's first weight infinite, for encoder and decoder. */
+void rig_poison(struct rig *rig, const struct wi_tensor *t);
 
 #endif

@@ -301,13 +301,13 @@ static void names_the_layer_that_is_not_finite(void **state) {
         struct rig *rig = rig_open(&small, level, 2);
         const struct wi_weights *w = &rig->model->w;
         /* From the end to the start: the first layer that goes wrong is named. */
-        rig_poison(w->tok_emb); /* token 0: in the projection only, as no input has it */
+        rig_poison(rig, w->tok_emb); /* token 0: in the projection only, as no input has it */
         expect_internal(rig, features, "decoder.token_embedding");
-        rig_poison(w->dec[1].mlp_out.w);
+        rig_poison(rig, w->dec[1].mlp_out.w);
         expect_internal(rig, features, "decoder.blocks.1");
-        rig_poison(w->dec[0].attn.v.w);
+        rig_poison(rig, w->dec[0].attn.v.w);
         expect_internal(rig, features, "decoder.blocks.0");
-        rig_poison(w->dec[1].cross.k.w);
+        rig_poison(rig, w->dec[1].cross.k.w);
         expect_internal(rig, features, "decoder.blocks.1.cross_attn");
         rig_close(rig);
     }

@@ -135,13 +135,13 @@ static void names_the_layer_that_is_not_finite(void **state) {
         /* From the end to the start: the first layer that goes wrong is named. */
         ((float *)w->enc_ln.w)[3] = INFINITY;
         expect_internal(rig, mel, "encoder.ln_post");
-        rig_poison(w->enc[2].mlp_out.w);
+        rig_poison(rig, w->enc[2].mlp_out.w);
         expect_internal(rig, mel, "encoder.blocks.2");
-        rig_poison(w->enc[1].attn.k.w);
+        rig_poison(rig, w->enc[1].attn.k.w);
         expect_internal(rig, mel, "encoder.blocks.1");
-        rig_poison(w->enc[0].attn.v.w);
+        rig_poison(rig, w->enc[0].attn.v.w);
         expect_internal(rig, mel, "encoder.blocks.0");
-        rig_poison(w->conv1.w);
+        rig_poison(rig, w->conv1.w);
         expect_internal(rig, mel, "encoder.conv");
         rig_close(rig);
     }

@@ -35,6 +35,7 @@ static void check_level(const char *name, enum wi_level level, enum wi_dec_forma
     struct wi_model *model;
     struct wi_kern kern;
     struct wi_pool *pool;
+    struct wi_enc_weights *enc_weights;
     struct wi_enc *enc;
     struct wi_dec_weights weights;
     struct wi_dec *dec;
@@ -49,7 +50,8 @@ static void check_level(const char *name, enum wi_level level, enum wi_dec_forma
         fail_msg("%s", err.text);
     wi_kern_select(&kern, level);
     assert_int_equal(wi_pool_create(&pool, 2, &err), WISP_OK);
-    assert_int_equal(wi_enc_create(&enc, model, &kern, pool, &err), WISP_OK);
+    assert_int_equal(wi_enc_weights_create(&enc_weights, model, &kern, pool, &err), WISP_OK);
+    assert_int_equal(wi_enc_create(&enc, enc_weights, pool, &err), WISP_OK);
     assert_int_equal(wi_dec_weights_init(&weights, model, &kern, pool, format, &err), WISP_OK);
     assert_int_equal(wi_dec_create(&dec, model, &weights, &kern, pool, &err), WISP_OK);
     float *got = malloc(n_features * 4), *got_logits = malloc(n_logits * 4);
@@ -83,6 +85,7 @@ static void check_level(const char *name, enum wi_level level, enum wi_dec_forma
 
     wi_dec_destroy(&dec);
     wi_enc_destroy(&enc);
+    wi_enc_weights_destroy(&enc_weights);
     wi_dec_weights_fini(&weights);
     wi_pool_destroy(&pool);
     wi_model_close(&model);

@@ -1,6 +1,6 @@
 /* The reference level: no instruction beyond the compiler's default, no fused multiply-add. */
 #define VLEN 4
-#define MR 4
+#define MR 6
 #define NV 2
 #define SUFFIX(name) name##_portable
 #ifdef __SSE2__ /* part of x86-64 */

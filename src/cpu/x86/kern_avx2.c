@@ -11,5 +11,7 @@
     ((vpairs)_mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(p))))
 #define DOT_PAIRS(acc, a, b)                                                                       \
     ((vi)_mm256_add_epi32((__m256i)(acc), _mm256_madd_epi16((__m256i)(a), (__m256i)(b))))
+#define MAX2(a, b) ((vf)_mm256_max_ps((__m256)(a), (__m256)(b)))
+#define KEEP_VECTOR(x) __asm__("" : "+x"(x))
 
 #include "cpu/kern_tmpl.c"

@@ -15,5 +15,7 @@
     ((vpairs)_mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)(const void *)(p))))
 #define DOT_PAIRS(acc, a, b)                                                                       \
     ((vi)_mm512_dpwssd_epi32((__m512i)(acc), (__m512i)(a), (__m512i)(b)))
+#define MAX2(a, b) ((vf)_mm512_max_ps((__m512)(a), (__m512)(b)))
+#define KEEP_VECTOR(x) __asm__("" : "+v"(x))
 
 #include "cpu/kern_tmpl.c"
