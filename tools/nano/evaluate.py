@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Error rates of a digits model in openai-whisper: usage: evaluate.py MODEL.pt FOLDER [--timestamps] [--beam 5]
 
-MODEL.pt is what export.py --openai wrote; FOLDER holds WAV files and expected.tsv (file, text; digit_strings.py
+MODEL.pt is what checkpoint.py or export.py --openai wrote; FOLDER holds WAV files and expected.tsv (file, text; digit_strings.py
 or synthesise.py writes both).  Every file goes through whisper.load_model().transcribe() with its default
-thresholds and temperatures.  Without FOLDER, 64 windows of silence, noise and music are transcribed, and
-every one with text is an error.  Prints each wrong line, the word error rate and, with --timestamps where
+thresholds and temperatures.  Without FOLDER, the windows of non_speech.py are transcribed, and every one with
+text is an error.  Prints each wrong line, the word error rate and, with --timestamps where
 times.tsv exists, how far the first and the last timestamp token are off (transcribe() itself lets a lone
 segment begin at 0)."""
 import argparse
@@ -15,8 +15,8 @@ import torch
 import whisper
 
 import audio
+import non_speech
 
-NON_SPEECH_SEED = 17
 TIMESTAMP_0 = 50363
 
 
@@ -28,33 +28,6 @@ def distance(wanted, got):
         for j, g in enumerate(got, 1):
             previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (w != g))
     return row[-1]
-
-
-def notes(rng, n):
-    """Chords of a few plucked notes with harmonics."""
-    x = np.zeros(n)
-    t = np.arange(n) / audio.RATE
-    at = 0
-    while at < n:
-        for pitch in rng.choice([48, 52, 55, 57, 60, 64, 67, 72], 3):
-            f = 440 * 2 ** ((pitch - 69) / 12)
-            note = sum(np.sin(2 * np.pi * f * h * t[:n - at]) / h for h in range(1, 6))
-            x[at:] += note * np.exp(-t[:n - at] * rng.uniform(1, 6))
-        at += int(rng.uniform(0.2, 1.2) * audio.RATE)
-    return x / np.abs(x).max()
-
-
-def non_speech(rng, i):
-    """(name, samples): silence, white, brown and hum noise, music; 1 to 30 s at -60 to -6 dB."""
-    n = int(rng.uniform(1, 30) * audio.RATE)
-    kind = ["silence", "white noise", "brown noise", "hum", "music"][i % 5]
-    x = {"silence": lambda: np.zeros(n),
-         "white noise": lambda: rng.normal(0, 0.3, n),
-         "brown noise": lambda: np.cumsum(rng.normal(0, 1, n)),
-         "hum": lambda: np.sin(2 * np.pi * 50 * np.arange(n) / audio.RATE) + rng.normal(0, 0.02, n),
-         "music": lambda: notes(rng, n)}[kind]()
-    x = x - x.mean()
-    return kind, x / max(1e-9, np.abs(x).max()) * 10 ** rng.uniform(-3, -0.3)
 
 
 def true_times(folder):
@@ -82,8 +55,7 @@ def main():
         items = [(name, audio.read_wav(args.folder / name), text.split())
                  for name, text in (line.split("\t") for line in lines)]
     else:
-        rng = np.random.default_rng(NON_SPEECH_SEED)
-        items = [(name, x, []) for name, x in (non_speech(rng, i) for i in range(64))]
+        items = [(name, x, []) for name, x in non_speech.windows()]
     times, off = true_times(args.folder), []
     words = edits = wrong = fallbacks = 0
     lowest = 0.0
