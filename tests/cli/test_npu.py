@@ -71,7 +71,7 @@ class TextTest(Program):
     def test_vectors(self):
         code = b"".join(b for b, _ in vectors())
         texts = "".join(text + "\n" for _, text in vectors()).encode()
-        self.assertEqual(len(vectors()), 646)
+        self.assertEqual(len(vectors()), 788)
         (self.path / "v.bin").write_bytes(code)
         self.assertEqual(self.ok("dis", "v.bin", "--raw", "--plain"), texts)
         self.assertEqual(self.ok("as", "-", "-o", "-", data=texts), code)

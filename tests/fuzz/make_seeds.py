@@ -167,7 +167,7 @@ def image_seeds():
 def npu_seeds():
     """Bundles of every size, a small program as text and as ELF file."""
     vectors = pathlib.Path(__file__).parents[1] / "data" / "aie2-vectors.tsv"
-    rows = [line.split("\t") for line in open(vectors) if line[0] in "UIM"]
+    rows = [line.split("\t") for line in open(vectors) if line[0] in "UIVM"]
     text = (".entry 0x10\n.section .text, 0x10, code\nmain:\n  10: 150100110000 jl #work\nnop\nmovxm LE, #.L1\n"
             "done\nwork:\n.L1:\nret lr // done\n.section .data, 0x70000, data\ntable:\n.byte 0x01, 2\n.zero 40\n")
     names = b"\0.text\0.data\0.symtab\0.strtab\0work\0table\0"

@@ -75,7 +75,7 @@ static void test_vectors(void **state) {
         n++;
     }
     fclose(f);
-    assert_int_equal(n, 646);
+    assert_int_equal(n, 788);
 }
 
 /* ------------------------------------------------------------------ programs */
