@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #ifdef WISP_ALLOC_INJECT
 #include <stdatomic.h>
@@ -73,6 +74,13 @@ char *wi_strndup(const char *s, size_t n) {
 
 char *wi_strdup(const char *s) {
     return wi_strndup(s, strlen(s));
+}
+
+void wi_mem_use_huge_pages(void *p, size_t bytes) {
+    const uintptr_t huge = 2 << 20;
+    uintptr_t begin = ((uintptr_t)p + huge - 1) & ~(huge - 1), end = ((uintptr_t)p + bytes) & ~(huge - 1);
+    if (end > begin)
+        madvise((void *)begin, end - begin, MADV_HUGEPAGE);
 }
 
 void wi_free(void *p) {

@@ -5,6 +5,7 @@ enum {
     PANEL_VECTORS = WI_PANEL_ROWS / VLEN,
     /* Rows of A that share a load of W, as the registers allow. */
     PANEL_ROWS_AT_ONCE = VLEN == 16 ? 8 : VLEN == 8 ? 4 : 2,
+    PANEL_AHEAD = 2048, /* bytes that are prefetched: the best of 1, 2 and 4 KB */
 };
 
 typedef int16_t vpairs __attribute__((vector_size(4 * VLEN)));
@@ -100,6 +101,9 @@ INLINE void panel_rows(enum wi_panel_type type, int mr, const struct wi_panel_pr
         sums[i][v] = splat(0);
     for (int p = 0; p < g->w->k; p += WI_PANEL_BLOCK) {
         const union wi_panel_block *block = (const void *)data;
+        /* With several rows the loads are too far apart for the next ones to be under way already. */
+        for (int line = 0; mr > 1 && line < 9; line++)
+            __builtin_prefetch(data + PANEL_AHEAD + 64 * line);
         if (type == WI_PANEL_INT8)
             block_int8(mr, data, g->a16 + row + p, g->lda, sums);
         else if (type == WI_PANEL_BF16)
@@ -119,20 +123,37 @@ INLINE void panel_rows(enum wi_panel_type type, int mr, const struct wi_panel_pr
     }
 }
 
-/* Bias, scale, activation, residual: out[mr, 16] -> c[i0.., j0..], `cols` of them. */
+/* Bias, scale, activation, residual of one row of a panel. */
+INLINE void finish_row(const struct wi_panel_product *g, const float *x, const float *bias,
+                       const float *residual, float *c) {
+    for (int v = 0; v < WI_PANEL_ROWS; v += VLEN) {
+        vf y = load(x + v);
+        if (bias)
+            y += load(bias + v);
+        y *= g->scale;
+        if (g->gelu)
+            y = gelu_v(y);
+        store(c + v, residual ? y + load(residual + v) : y);
+    }
+}
+
+/* out[mr, 16] -> c[i0.., j0..], `cols` of them. */
 static void finish_panel(const struct wi_panel_product *g, float (*out)[WI_PANEL_ROWS], int i0, int mr,
                          int j0, int cols) {
     float bias[WI_PANEL_ROWS] = {0}, rest[WI_PANEL_ROWS] = {0};
-    if (g->bias)
+    if (g->bias && cols < WI_PANEL_ROWS)
         memcpy(bias, g->bias + j0, (size_t)cols * sizeof *bias);
     for (int i = 0; i < mr; i++) {
-        if (g->residual)
-            memcpy(rest, g->residual + (size_t)(i0 + i) * g->ldr + j0, (size_t)cols * sizeof *rest);
-        for (int v = 0; v < WI_PANEL_ROWS; v += VLEN) {
-            vf x = (load(out[i] + v) + load(bias + v)) * g->scale;
-            store(out[i] + v, (g->gelu ? gelu_v(x) : x) + load(rest + v));
+        float *c = g->c + (size_t)(i0 + i) * g->ldc + j0;
+        const float *residual = g->residual ? g->residual + (size_t)(i0 + i) * g->ldr + j0 : NULL;
+        if (cols == WI_PANEL_ROWS) {
+            finish_row(g, out[i], g->bias ? g->bias + j0 : NULL, residual, c);
+            continue;
         }
-        memcpy(g->c + (size_t)(i0 + i) * g->ldc + j0, out[i], (size_t)cols * sizeof *out[i]);
+        if (residual)
+            memcpy(rest, residual, (size_t)cols * sizeof *rest);
+        finish_row(g, out[i], bias, rest, out[i]);
+        memcpy(c, out[i], (size_t)cols * sizeof *c);
     }
 }
 

@@ -41,7 +41,10 @@ int wi_panels_init(struct wi_panels *w, enum wi_panel_type type, int n, int k, s
     size_t blocks = (size_t)(wi_panel_pad(k) / WI_PANEL_BLOCK);
     *w = (struct wi_panels){.type = type, .n = n, .k = k, .panel_bytes = blocks * block_bytes(type)};
     w->data = wi_malloc64((size_t)n_panels(w), w->panel_bytes);
-    return w->data ? WISP_OK : wi_err_nomem(err, "packed weights");
+    if (!w->data)
+        return wi_err_nomem(err, "packed weights");
+    wi_mem_use_huge_pages(w->data, wi_panels_bytes(w));
+    return WISP_OK;
 }
 
 void wi_panels_fini(struct wi_panels *w) {

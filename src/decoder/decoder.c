@@ -36,7 +36,7 @@ struct batch {
 static int max_int(int a, int b) { return a > b ? a : b; }
 
 static const enum wi_panel_type cross_types[WI_N_DEC_FORMATS] = {WI_PANEL_F32, WI_PANEL_BF16,
-                                                                 WI_PANEL_BF16};
+                                                                 WI_PANEL_INT8};
 
 static int create_parts(struct wi_dec *dec, struct wisp_error *err) {
     const struct wisp_dims *dims = &dec->model->dims;
