@@ -118,3 +118,28 @@ static void SUFFIX(attend_rows)(const struct wi_attn_rows *a, float *scratch) {
     else
         attend_cached(a, false, a->d_head, scratch);
 }
+
+/* ---------------------------------------------------------------- the choice of a token */
+
+static float SUFFIX(max)(const float *x, int n) {
+    return row_max(x, n);
+}
+
+static double SUFFIX(sum_exp)(const float *x, int n, float max) {
+    enum { CHUNK = 32 * VLEN }; /* values that are added up in f32: 32 to a lane */
+    double total = 0;
+    for (int i = 0; i < n;) {
+        int end = n - i < CHUNK ? n : i + CHUNK;
+        vf sum = splat(0);
+        for (; i + VLEN <= end; i += VLEN)
+            sum += exp_v(load(x + i) - max);
+        if (i < end) {
+            vf part = exp_v(load_part(x + i, end - i) - max);
+            for (int lane = 0; lane < end - i; lane++)
+                total += part[lane];
+            i = end;
+        }
+        total += sum_lanes(sum);
+    }
+    return total;
+}

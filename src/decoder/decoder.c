@@ -115,6 +115,7 @@ size_t wi_dec_position_bytes(const struct wi_model *model, const struct wi_dec_w
     return 2 * value * (size_t)model->dims.n_text_layer * (size_t)model->dims.n_text_state;
 }
 
+const struct wi_kern *wi_dec_kern(const struct wi_dec *dec) { return dec->kern; }
 int wi_dec_length(const struct wi_dec *dec) { return dec->cache.length; }
 int wi_dec_sequences(const struct wi_dec *dec) { return dec->cache.n_seqs; }
 

@@ -42,6 +42,7 @@ size_t wi_dec_step_bytes(const struct wi_model *model, const struct wi_dec_weigh
 size_t wi_dec_position_bytes(const struct wi_model *model, const struct wi_dec_weights *weights);
 
 /* Tokens per sequence so far, and the number of sequences. */
+const struct wi_kern *wi_dec_kern(const struct wi_dec *dec);
 int wi_dec_length(const struct wi_dec *dec);
 int wi_dec_sequences(const struct wi_dec *dec);
 

@@ -7,21 +7,9 @@ static void forbid(float *logits, int begin, int end) {
         logits[i] = -INFINITY;
 }
 
-static float max_of(const float *x, size_t n) {
-    float max = -INFINITY;
-    for (size_t i = 0; i < n; i++)
-        max = x[i] > max ? x[i] : max;
-    return max;
-}
-
-double wi_log_sum_exp(const float *x, size_t n) {
-    float max = max_of(x, n);
-    double sum = 0;
-    if (max == -INFINITY)
-        return -INFINITY;
-    for (size_t i = 0; i < n; i++)
-        sum += (double)expf(x[i] - max);
-    return max + log(sum);
+double wi_log_sum_exp(const struct wi_kern *kern, const float *x, int n) {
+    float max = kern->max(x, n);
+    return max == -INFINITY ? -INFINITY : max + log(kern->sum_exp(x, n, max));
 }
 
 /* Timestamps come in pairs, except directly before end-of-text, and do not decrease. */
@@ -54,8 +42,8 @@ static void timestamp_first(const struct wi_rules *rules, float *logits) {
 /* When all timestamps together are more probable than any single text token, a timestamp it is. */
 static void prefer_timestamps(const struct wi_rules *rules, float *logits) {
     int begin = rules->specials->timestamp_begin;
-    double timestamps = wi_log_sum_exp(logits + begin, (size_t)(rules->n_vocab - begin));
-    if (timestamps > max_of(logits, (size_t)begin))
+    double timestamps = wi_log_sum_exp(rules->kern, logits + begin, rules->n_vocab - begin);
+    if (timestamps > rules->kern->max(logits, begin))
         forbid(logits, 0, begin);
 }
 

@@ -6,9 +6,11 @@
 
 #include <stdbool.h>
 
+#include "cpu/kern.h"
 #include "text/vocab.h"
 
 struct wi_rules {
+    const struct wi_kern *kern;
     const struct wi_specials *specials;
     int n_vocab;
     const int *suppress; /* ids never sampled */
@@ -22,7 +24,7 @@ struct wi_rules {
 /* Apply all rules to logits [n_vocab] of the token after sampled[0..n-1]. */
 void wi_rules_apply(const struct wi_rules *rules, const int *sampled, size_t n, float *logits);
 
-/* log(sum exp(x)) over x [n], in f64; -INFINITY when all are. */
-double wi_log_sum_exp(const float *x, size_t n);
+/* log(sum exp(x)) over x [n], -INFINITY when all are. */
+double wi_log_sum_exp(const struct wi_kern *kern, const float *x, int n);
 
 #endif

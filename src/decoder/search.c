@@ -22,6 +22,7 @@ struct wi_search {
     const struct wi_vocab *vocab;
     const struct wi_specials *specials;
     struct wi_dec *dec;
+    const struct wi_kern *kern;
     int n_vocab, n_ctx;
     float *logits; /* [WI_DEC_MAX_SEQS, n_vocab] */
     int *prompt;   /* [n_ctx]: the initial tokens */
@@ -52,6 +53,7 @@ int wi_search_create(struct wi_search **out, const struct wi_vocab *vocab, struc
     s->vocab = vocab;
     s->specials = wi_vocab_specials(vocab);
     s->dec = dec;
+    s->kern = wi_dec_kern(dec);
     s->n_vocab = dims->n_vocab;
     s->n_ctx = dims->n_text_ctx;
     s->logits = wi_malloc((size_t)WI_DEC_MAX_SEQS * (size_t)s->n_vocab, sizeof *s->logits);
@@ -104,7 +106,7 @@ static void build_prompt(struct wi_search *s, const struct wi_search_params *p) 
 
 static void set_rules(struct wi_search *s, const struct wi_search_params *p) {
     s->rules = (struct wi_rules){
-        .specials = s->specials, .n_vocab = s->n_vocab,
+        .kern = s->kern, .specials = s->specials, .n_vocab = s->n_vocab,
         .suppress = p->suppress, .n_suppress = p->n_suppress,
         .blank = wi_vocab_find(s->vocab, " ", 1), .suppress_blank = p->suppress_blank,
         .timestamps = !p->no_timestamps,
@@ -120,7 +122,7 @@ static int run_prompt(struct wi_search *s, double *no_speech, struct wisp_error 
     int rc = wi_dec_prompt(s->dec, s->prompt, s->n_prompt, rows, 2, s->logits, err);
     if (rc == WISP_OK) {
         const float *at_sot = s->logits + s->n_vocab;
-        *no_speech = exp(at_sot[s->specials->no_speech] - wi_log_sum_exp(at_sot, (size_t)s->n_vocab));
+        *no_speech = exp(at_sot[s->specials->no_speech] - wi_log_sum_exp(s->kern, at_sot, s->n_vocab));
     }
     return rc;
 }
@@ -171,17 +173,34 @@ static double next_uniform(uint64_t *state) {
     return (double)((z ^ (z >> 31)) >> 11) * 0x1p-53;
 }
 
-static int argmax(const float *x, int n) {
+/* The `count` largest of logits [n] in descending order, equal ones in order of their ids. */
+static void top(const struct wi_kern *kern, const float *logits, int n, int count, int *ids) {
+    enum { STRIDE = 256 }; /* of which mostly none is large enough */
+    int filled = 0;
+    for (int i = 0; i < n; i++) {
+        int left = n - i < STRIDE ? n - i : STRIDE;
+        if (filled == count && i % STRIDE == 0 && !(kern->max(logits + i, left) > logits[ids[count - 1]])) {
+            i += left - 1;
+            continue;
+        }
+        if (filled == count && !(logits[i] > logits[ids[count - 1]]))
+            continue;
+        int at = filled < count ? filled++ : count - 1;
+        for (; at > 0 && logits[i] > logits[ids[at - 1]]; at--)
+            ids[at] = ids[at - 1];
+        ids[at] = i;
+    }
+}
+
+static int argmax(const struct wi_kern *kern, const float *x, int n) {
     int best = 0;
-    for (int i = 1; i < n; i++)
-        if (x[i] > x[best])
-            best = i;
+    top(kern, x, n, 1, &best);
     return best;
 }
 
 /* A token drawn with probability softmax(logits / temperature). */
-static int sample(const float *logits, int n, double temperature, uint64_t *rng) {
-    double max = logits[argmax(logits, n)], total = 0, at = 0;
+static int sample(const struct wi_kern *kern, const float *logits, int n, double temperature, uint64_t *rng) {
+    double max = kern->max(logits, n), total = 0, at = 0;
     for (int i = 0; i < n; i++)
         total += exp((logits[i] - max) / temperature);
     double target = next_uniform(rng) * total;
@@ -202,19 +221,6 @@ struct candidate {
     int token;
     float score;
 };
-
-/* The `count` largest of logits [n] in descending order, equal ones in order of their ids. */
-static void top(const float *logits, int n, int count, int *ids) {
-    int filled = 0;
-    for (int i = 0; i < n; i++) {
-        if (filled == count && !(logits[i] > logits[ids[count - 1]]))
-            continue;
-        int at = filled < count ? filled++ : count - 1;
-        for (; at > 0 && logits[i] > logits[ids[at - 1]]; at--)
-            ids[at] = ids[at - 1];
-        ids[at] = i;
-    }
-}
 
 /* Stable, descending. */
 static void sort_candidates(struct candidate *c, int n) {
@@ -276,9 +282,9 @@ static int search_independent(struct wi_search *s, const struct wi_search_params
             struct seq *seq = &s->live[i];
             if (step || i == 0)
                 wi_rules_apply(&s->rules, seq->tokens, (size_t)seq->n, logits);
-            int token = p->temperature > 0 ? sample(logits, s->n_vocab, p->temperature, p->rng)
-                                           : argmax(logits, s->n_vocab);
-            float sum = seq->sum + (float)(logits[token] - wi_log_sum_exp(logits, (size_t)s->n_vocab));
+            int token = p->temperature > 0 ? sample(s->kern, logits, s->n_vocab, p->temperature, p->rng)
+                                           : argmax(s->kern, logits, s->n_vocab);
+            float sum = seq->sum + (float)(logits[token] - wi_log_sum_exp(s->kern, logits, s->n_vocab));
             if (token == s->specials->eot) {
                 finish(f, seq, sum);
             } else {
@@ -304,8 +310,8 @@ static int collect(struct wi_search *s, int n_live, int beam, struct candidate *
     for (int i = 0; i < n_live; i++) {
         float *logits = s->logits + (size_t)i * (size_t)s->n_vocab;
         wi_rules_apply(&s->rules, s->live[i].tokens, (size_t)s->live[i].n, logits);
-        double total = wi_log_sum_exp(logits, (size_t)s->n_vocab);
-        top(logits, s->n_vocab, beam + 1, ids);
+        double total = wi_log_sum_exp(s->kern, logits, s->n_vocab);
+        top(s->kern, logits, s->n_vocab, beam + 1, ids);
         for (int j = 0; j <= beam; j++)
             c[n++] = (struct candidate){i, ids[j], s->live[i].sum + (float)(logits[ids[j]] - total)};
     }
@@ -435,7 +441,7 @@ int wi_search_language(struct wi_search *s, int *lang, double *prob, struct wisp
     if (rc != WISP_OK)
         return rc;
     const float *languages = s->logits + sp->lang_begin;
-    *lang = argmax(languages, sp->n_langs);
-    *prob = exp(languages[*lang] - wi_log_sum_exp(languages, (size_t)sp->n_langs));
+    *lang = argmax(s->kern, languages, sp->n_langs);
+    *prob = exp(languages[*lang] - wi_log_sum_exp(s->kern, languages, sp->n_langs));
     return WISP_OK;
 }

@@ -15,6 +15,7 @@
 
 enum { FIRST_VOCAB = 51864, N_LAYOUTS = 3, MAX_VOCAB = 51866, MAX_SAMPLED = 64 };
 
+static struct wi_kern kern;
 static struct wi_vocab *vocabs[N_LAYOUTS];
 static float logits[MAX_VOCAB];
 
@@ -95,6 +96,7 @@ static void check_case(size_t index, const json_t *c) {
         sampled[i] = (int)json_integer_value(json_array_get(list, i));
     int *suppress = suppressed(v, is_true(c, "symbols"), &n_suppress);
     const struct wi_rules rules = {
+        .kern = &kern,
         .specials = s,
         .n_vocab = n_vocab,
         .suppress = suppress,
@@ -132,7 +134,8 @@ static void as_the_reference(void **state) {
 /* What the recording cannot have: a row without any allowed token, and a vocabulary without " ". */
 static void extremes(void **state) {
     const struct wi_specials *s = wi_vocab_specials(vocabs[0]);
-    struct wi_rules rules = {.specials = s,
+    struct wi_rules rules = {.kern = &kern,
+                             .specials = s,
                              .n_vocab = FIRST_VOCAB,
                              .blank = -1,
                              .suppress_blank = true,
@@ -157,23 +160,34 @@ static void extremes(void **state) {
     assert_false(isfinite(logits[s->timestamp_begin + 1499]) || isfinite(logits[1]));
 }
 
-static void log_sum_exp(void **state) {
+static void check_log_sum_exp(void) {
     const float nothing[] = {-INFINITY, -INFINITY}, huge[] = {3e38f, 3e38f, -INFINITY};
     static float equal[MAX_VOCAB];
-    assert_true(wi_log_sum_exp(nothing, 2) == -INFINITY);
-    assert_true(wi_log_sum_exp(nothing, 0) == -INFINITY);
-    assert_true(fabs(wi_log_sum_exp(huge, 3) - (double)3e38f) <= 1e31);
+    assert_true(wi_log_sum_exp(&kern, nothing, 2) == -INFINITY);
+    assert_true(wi_log_sum_exp(&kern, nothing, 0) == -INFINITY);
+    assert_true(fabs(wi_log_sum_exp(&kern, huge, 3) - (double)3e38f) <= 1e31);
     for (int i = 0; i < MAX_VOCAB; i++)
         equal[i] = -1234.5f;
-    assert_true(fabs(wi_log_sum_exp(equal, MAX_VOCAB) - (-1234.5 + log(MAX_VOCAB))) < 1e-9);
+    assert_true(fabs(wi_log_sum_exp(&kern, equal, MAX_VOCAB) - (-1234.5 + log(MAX_VOCAB))) < 1e-9);
     make_logits(MAX_VOCAB, 7, 0, MAX_VOCAB);
     double sum = 0;
     for (int i = 0; i < MAX_VOCAB; i++)
         sum += exp(logits[i]);
-    assert_true(fabs(wi_log_sum_exp(logits, MAX_VOCAB) - log(sum)) < 1e-6);
+    assert_true(fabs(wi_log_sum_exp(&kern, logits, MAX_VOCAB) - log(sum)) < 1e-6);
+}
+
+static void log_sum_exp(void **state) {
+    for (int level = 0; level < WI_N_LEVELS; level++) {
+        enum wi_level got;
+        if (wi_level_parse(&got, wi_level_name(level), NULL) != WISP_OK)
+            continue;
+        wi_kern_select(&kern, got);
+        check_log_sum_exp();
+    }
 }
 
 int main(void) {
+    wi_kern_select(&kern, wi_cpu_detect());
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(as_the_reference),
         cmocka_unit_test(extremes),

@@ -123,7 +123,7 @@ static double filtered(struct plain *q, const struct plain_seq *s) {
         WISP_OK)
         fail_msg("%s", rig->err.text);
     wi_rules_apply(&q->rules, s->tokens + q->n_prompt, (size_t)(s->n - q->n_prompt), q->f->logits);
-    return wi_log_sum_exp(q->f->logits, (size_t)q->f->n_vocab);
+    return wi_log_sum_exp(&q->f->rig->kern, q->f->logits, q->f->n_vocab);
 }
 
 static int best_of_row(const float *x, int n) {
@@ -229,6 +229,7 @@ static const struct plain_seq *plain_run(struct plain *q) {
     const struct plain_seq *best = NULL;
     double best_score = 0;
     q->rules = (struct wi_rules){
+        .kern = &f->rig->kern,
         .specials = f->specials,
         .n_vocab = f->n_vocab,
         .suppress = p->suppress,
@@ -241,7 +242,7 @@ static const struct plain_seq *plain_run(struct plain *q) {
     if (wi_dec_prompt(f->rig->dec, start.tokens, start.n, &q->sot, 1, f->logits, &f->rig->err) !=
         WISP_OK)
         fail_msg("%s", f->rig->err.text);
-    double total = wi_log_sum_exp(f->logits, (size_t)f->n_vocab);
+    double total = wi_log_sum_exp(&f->rig->kern, f->logits, f->n_vocab);
     q->no_speech = exp(f->logits[f->specials->no_speech] - total);
     if (p->beam_size > 1)
         plain_beam(q);
@@ -379,7 +380,8 @@ static void samples_follow_the_distribution(void **test) {
     assert_int_equal(steps, DRAWS);
 
     struct plain q = {.f = &f, .p = &p};
-    q.rules = (struct wi_rules){.specials = f.specials,
+    q.rules = (struct wi_rules){.kern = &f.rig->kern,
+                                .specials = f.specials,
                                 .n_vocab = f.n_vocab,
                                 .suppress = p.suppress,
                                 .n_suppress = p.n_suppress,
@@ -389,7 +391,7 @@ static void samples_follow_the_distribution(void **test) {
     filtered(&q, &start);
     for (int i = 0; i < f.n_vocab; i++)
         f.logits[i] /= 0.7f;
-    double total = wi_log_sum_exp(f.logits, (size_t)f.n_vocab), chi2 = 0;
+    double total = wi_log_sum_exp(&f.rig->kern, f.logits, f.n_vocab), chi2 = 0;
     int kinds = 0, allowed = 0;
     for (int i = 0; i < f.n_vocab; i++) {
         double expected = DRAWS * exp(f.logits[i] - total);
