@@ -44,7 +44,12 @@ void wi_emu_core_destroy(struct wi_emu_core **core) {
 void wi_emu_core_reset(struct wi_emu_core *core) {
     uint32_t id = core->w[AT_CORE_ID];
     memset(core->w, 0, sizeof core->w);
-    memset(core->ring, 0, sizeof core->ring);
+    for (int i = 0; i < RING; i++)
+        core->ring[i] = (struct step){.scalar = core->scalars[i],
+                                      .vector = core->vectors[i],
+                                      .late = core->lates[i],
+                                      .load = core->loads[i],
+                                      .store = core->stores[i]};
     core->w[AT_CORE_ID] = id;
     core->w[AT_LE] = LE_RESET;
     core->w[AT_CR + CR_MCD_EN] = core->w[AT_CR + CR_SCD_EN] = 1;

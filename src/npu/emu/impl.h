@@ -115,11 +115,11 @@ enum { LATE_SCALARS = 40, LATE_VECTORS = 8, LATE_OPS = 8, ACCESSES = 6, RING = 1
 
 /* Work for later stages of operations. */
 struct late {
+    uint8_t x[128], y[64], mask[16]; /* sampled at issue, or loaded */
     void (*exec)(struct wi_emu_core *core, struct late *l);
     const struct uop *u;
     uint32_t conf;
     uint32_t value[2];
-    uint8_t x[128], y[64], mask[16]; /* sampled at issue, or loaded */
 } __attribute__((aligned(64)));
 
 struct access { /* of memory, at its stage */
@@ -136,22 +136,30 @@ struct landing {
     uint32_t v[32] __attribute__((aligned(64)));
 };
 
-struct step {                        /* what happens in one future step */
-    const struct landing *mov, *vec; /* of the results that land: those with a bypass */
-    uint8_t n_scalars, n_vectors, n_late, n_loads, n_stores;
-    struct {
-        uint16_t at;
-        uint32_t v;
-    } scalar[LATE_SCALARS];
-    struct landing vector[LATE_VECTORS];
-    struct late late[LATE_OPS];
-    struct access load[ACCESSES], store[ACCESSES];
+struct scalar {
+    uint16_t at;
+    uint32_t v;
 };
+
+/* What happens in one future step.  The lists are kept apart, so that what every step looks at
+ * stays in a few cache lines. */
+struct step {
+    const struct landing *mov, *vec; /* of the results that land: those with a bypass */
+    struct scalar *scalar;           /* [LATE_SCALARS] */
+    struct landing *vector;          /* [LATE_VECTORS] */
+    struct late *late;               /* [LATE_OPS] */
+    struct access *load, *store;     /* [ACCESSES] each */
+    uint8_t n_scalars, n_vectors, n_late, n_loads, n_stores;
+} __attribute__((aligned(64)));
 
 struct wi_emu_core {
     void *block; /* of memory that the core lies in */
     uint32_t w[N_WORDS] __attribute__((aligned(64)));
     struct step ring[RING];
+    struct landing vectors[RING][LATE_VECTORS];
+    struct late lates[RING][LATE_OPS];
+    struct scalar scalars[RING][LATE_SCALARS];
+    struct access loads[RING][ACCESSES], stores[RING][ACCESSES];
     uint64_t t; /* steps */
     uint32_t pc;
     unsigned delay; /* delay slots to go + 1; 0: no branch under way */
