@@ -7,7 +7,7 @@ packages="
 build-essential meson ninja-build pkg-config
 libsndfile1-dev libsoxr-dev libkissfft-dev zlib1g-dev libjansson-dev
 libcurl4-openssl-dev libssl-dev
-libcmocka-dev clang libclang-rt-14-dev python3 python3-numpy espeak-ng ffmpeg
+libcmocka-dev clang libclang-rt-14-dev python3 python3-numpy espeak-ng ffmpeg valgrind
 "
 
 missing=""

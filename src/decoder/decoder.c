@@ -53,15 +53,15 @@ static int create_parts(struct wi_dec *dec, struct wisp_error *err) {
     if (rc != WISP_OK)
         return rc;
     dec->x = wi_malloc64(2 * rows * d, sizeof(float));
-    dec->y = dec->x + rows * d;
     dec->qkv = wi_malloc64(rows * (size_t)(3 * wi_dec_qkv_rows(dec->n_state)), sizeof(float));
     dec->hidden = wi_malloc64(max_int((int)rows * 4, 2 * dec->n_audio) * d, sizeof(float));
     dec->room = wi_malloc64(rows * (size_t)wi_panel_pad(4 * dec->n_state), sizeof(float));
     dec->scales = wi_malloc(rows, sizeof(float));
     dec->scratch = wi_malloc64(threads * (size_t)dec->n_ctx, sizeof(float));
-    return dec->x && dec->qkv && dec->hidden && dec->room && dec->scales && dec->scratch
-               ? WISP_OK
-               : wi_err_nomem(err, "the decoder's activations");
+    if (!dec->x || !dec->qkv || !dec->hidden || !dec->room || !dec->scales || !dec->scratch)
+        return wi_err_nomem(err, "the decoder's activations");
+    dec->y = dec->x + rows * d;
+    return WISP_OK;
 }
 
 int wi_dec_create(struct wi_dec **out, const struct wi_model *model,
