@@ -62,6 +62,9 @@ void wisp_npu_free(void *memory) {}
 
 int wisp_npu_check(struct wisp_npu_check **out, const struct wisp_npu_program *program,
                    const uint32_t *entries, size_t n_entries, struct wisp_error *err) {
+    *out = NULL;
+    return unsupported(err);
+}
 
 int wisp_npu_core_create(struct wisp_npu_core **out, const char *cpu, struct wisp_error *err) {
     *out = NULL;
