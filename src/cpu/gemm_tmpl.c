@@ -16,9 +16,7 @@ INLINE vf splat_unit(const uint8_t *p) {
     int32_t unit;
     memcpy(&unit, p, sizeof unit);
     vf x = (vf)(unit - (vi){0});
-#ifdef KEEP_VECTOR
     KEEP_VECTOR(x); /* one load for all NV columns, not one each */
-#endif
     return x;
 }
 

@@ -71,21 +71,6 @@ struct wi_attend {
     size_t ldo;
 };
 
-/* The same with f32 and without packing, for few queries.  Keys come transposed, so that the scores
- * of neighbouring keys are neighbours. */
-struct wi_attn {
-    int n_q, n_kv, d_head; /* d_head <= WI_HEAD_MAX */
-    const float *q;        /* [n_q, d_head], row stride ldq */
-    size_t ldq;
-    const float *kt; /* [d_head, n_kv], row stride ldkt */
-    size_t ldkt;
-    const float *v; /* [n_kv, d_head], row stride ldv */
-    size_t ldv;
-    float scale;
-    float *out; /* [n_q, d_head], row stride ldo */
-    size_t ldo;
-};
-
 /* One query of one head over rows of a cache: out = softmax(scale * q K^T) V. */
 struct wi_attn_rows {
     int n_kv, d_head;
@@ -99,9 +84,6 @@ struct wi_attn_rows {
 };
 
 enum {
-    WI_ATTN_QUERIES = 96, /* query rows of one parallel item of `attention` */
-    WI_ATTN_SCRATCH =
-        37888, /* floats; struct attn_scratch in attn_tmpl.c fits into it at every level */
     WI_ATTEND_SCRATCH = 10240, /* floats; struct attend_scratch in attend_tmpl.c */
 };
 

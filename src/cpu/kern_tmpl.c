@@ -34,11 +34,11 @@ typedef float value;
 
 #include "cpu/gemm_tmpl.c"
 
+#include "cpu/peak_tmpl.c"
+
 #include "cpu/pack_tmpl.c"
 
 #include "cpu/attend_tmpl.c"
-
-#include "cpu/attn_tmpl.c"
 
 #include "cpu/matvec_tmpl.c"
 

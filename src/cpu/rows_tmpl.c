@@ -70,8 +70,7 @@ static void SUFFIX(layernorm)(const float *x, const float *w, const float *b, fl
         y[i] = (x[i] - m.mean - m.rest) * m.scale * w[i] + b[i];
 }
 
-static bool SUFFIX(norm_values)(const float *x, const float *w, const float *b, void *y,
-                                     int n) {
+static bool SUFFIX(norm_values)(const float *x, const float *w, const float *b, void *y, int n) {
     struct moments m = row_moments(x, n);
     value *out = y;
     int i = 0;

@@ -121,7 +121,7 @@ INLINE vf gelu_v(vf x) {
 }
 
 #ifdef BF16_PRODUCTS
-/* exp(scale s - max) and GELU for results that are rounded to bf16 (relative error up to 2^-9): few
+/* exp(scale s - max) and GELU for results that are rounded to bf16 (relative error up to 2^-8): few
  * terms, coefficients from tools/fit_kernels.py. */
 
 /* 2^t for t <= 127 with a relative error of 8e-5. */

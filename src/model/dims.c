@@ -7,7 +7,7 @@
 #include "base/err.h"
 #include "model/reader.h"
 
-enum { MAX_HEAD = 128 }; /* values per head that the attention kernels take (struct wi_attn) */
+enum { MAX_HEAD = 128 }; /* values per head that the attention kernels take (struct wi_attend) */
 
 /* What was asked for when the dimensions turned out wrong. */
 struct subject {

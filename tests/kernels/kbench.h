@@ -4,8 +4,10 @@
 
 #include "inputs.h"
 
+/* Of this thread. */
 double seconds(void);
 double min(double a, double b);
+double max(double a, double b);
 
 void bench(void);
 void bench_window(void);               /* the encoder's kernels */

@@ -86,6 +86,7 @@ struct product_case {
     enum wi_dtype type;
     bool bias, gelu, residual, in_place; /* in_place: the residual is c */
     float scale;
+    bool packed, values; /* by wi_product_run, which `values` makes store what products read */
 };
 
 struct product {
@@ -147,7 +148,7 @@ static void product_fini(struct product *t) {
 /* Element [i, j] in f64 and its error bound. */
 static double product_f64(const struct product *t, const struct product_case *c, int i, int j,
                           double *bound) {
-    bool bf16 = kern.level == WI_AVX512BF16 && c->m > WI_MATVEC_ROWS;
+    bool bf16 = kern.value_type == WI_BF16 && (c->packed || c->m > WI_MATVEC_ROWS);
     double sum = 0, size = 0, square = 0;
     for (int p = 0; p < c->k; p++) {
         double x = t->a[i * (c->k + PAD) + p] * t->values[(size_t)j * c->k + p];
@@ -160,7 +161,67 @@ static double product_f64(const struct product *t, const struct product_case *c,
     *bound = size * 0x1p-24 * (4 * sqrt(c->k) + 8) + (bf16 ? 6 * 0.58 * 0x1p-8 * sqrt(square) : 0);
     /* the largest slope of GELU is 1.13; the epilogue rounds a few times */
     *bound = *bound * 1.13 * fabs(c->scale) + 4e-7 * (1 + fabs(v));
+    if (c->values && bf16) /* rounded once more, and GELU with fewer terms */
+        *bound += (0x1p-8 + (c->gelu ? 3e-4 : 0)) * fabs(v);
     return v;
+}
+
+/* A as products read it: rows that end in a 0 when k is odd, the last at a guard page. */
+static uint8_t *product_rows(struct guarded *g, const struct product *t,
+                             const struct product_case *c) {
+    size_t ld = (size_t)c->k + (c->k & 1), size = kern.value_bytes;
+    uint8_t *rows = guarded_alloc(g, (size_t)c->m * ld * size);
+    memset(rows, 0, (size_t)c->m * ld * size);
+    for (int i = 0; i < c->m; i++)
+        kern.to_values(t->a + (size_t)i * (c->k + PAD), rows + (size_t)i * ld * size, c->k);
+    return rows;
+}
+
+/* Values that were stored over out's own memory, back to f32 in their places. */
+static void widen_out(const struct product_case *c, float *out) {
+    int ldc = c->n + PAD;
+    uint16_t *half = (uint16_t *)(void *)out;
+    for (int i = (c->m - 1) * ldc + c->n - 1; i >= 0; i--)
+        out[i] = wi_bf16_to_f32(half[i]);
+}
+
+static void run_packed(const struct product *t, const struct product_case *c,
+                       struct wi_pool *pool) {
+    struct guarded guards[2];
+    size_t units = wi_packed_units(&kern, c->n, c->k);
+    uint32_t *w = guarded_alloc(&guards[0], units * sizeof *w);
+    bool halves = c->values && kern.value_type == WI_BF16;
+    memset(w, 0xff, units * sizeof *w);
+    wi_pack(&kern, pool, c->type, t->w, t->g.w_stride, c->n, c->k, w);
+    struct wi_product p = {.m = c->m,
+                           .n = c->n,
+                           .k = c->k,
+                           .a = product_rows(&guards[1], t, c),
+                           .lda = (size_t)c->k + (c->k & 1),
+                           .w = w,
+                           .bias = t->g.bias,
+                           .scale = t->g.scale,
+                           .act = t->g.act,
+                           .residual = t->g.residual,
+                           .ldr = t->g.ldr,
+                           .c = t->out,
+                           .ldc = t->g.ldc,
+                           .values = c->values};
+    if (halves) /* gaps are NaN in this format too */
+        memset(t->out, 0xff, ((size_t)(c->m - 1) * t->g.ldc + (size_t)c->n) * sizeof *t->out);
+    wi_product_run(&kern, pool, &p);
+    if (halves)
+        widen_out(c, t->out);
+    guarded_free(&guards[0]);
+    guarded_free(&guards[1]);
+}
+
+static void run_product(const struct product *t, const struct product_case *c, struct wi_pool *pool,
+                        struct wi_gemm_work *work) {
+    if (c->packed)
+        run_packed(t, c, pool);
+    else
+        wi_gemm_run(&kern, pool, work, &t->g);
 }
 
 static void check_product(const struct product_case *c, struct wi_pool *pool) {
@@ -170,7 +231,7 @@ static void check_product(const struct product_case *c, struct wi_pool *pool) {
     int ldc = c->n + PAD;
     product_init(&t, c);
     assert_int_equal(wi_gemm_work_init(&work, &kern, wi_pool_threads(pool), c->m, c->k, &err), 0);
-    wi_gemm_run(&kern, pool, &work, &t.g);
+    run_product(&t, c, pool, &work);
     for (int i = 0; i < c->m; i++) {
         for (int j = 0; j < c->n; j++) {
             double bound, v = product_f64(&t, c, i, j, &bound), got = t.out[i * ldc + j];
@@ -186,7 +247,7 @@ static void check_product(const struct product_case *c, struct wi_pool *pool) {
     if (c->in_place)
         for (int i = 0; i < c->m; i++)
             memcpy(t.out + i * ldc, t.res + i * ldc, (size_t)c->n * sizeof *t.out);
-    wi_gemm_run(&kern, pool, &work, &t.g);
+    run_product(&t, c, pool, &work);
     for (int j = 0; j < c->n; j++) {
         assert_true(isnan(t.out[(c->m - 1) * ldc + j]));
         assert_true(c->m < 2 || isfinite(t.out[(c->m - 2) * ldc + j]));
@@ -210,7 +271,11 @@ static void check_products(void) {
                                  rng() & 1,
                                  rng() & 1,
                                  rng() & 1,
-                                 rng() & 1 ? 1.0f : 0.35f};
+                                 rng() & 1 ? 1.0f : 0.35f,
+                                 rng() & 1,
+                                 false};
+        c.values = c.packed && rng() & 1;
+        c.in_place &= !c.values;
         int block = wi_dtype_block(c.type);
         c.k = (c.k + block - 1) / block * block;
         check_product(&c, pool);
@@ -345,6 +410,50 @@ static double gelu_error(float from, float to, int32_t step, double *rest) {
     return worst;
 }
 
+/* GELU of a product that stores values: every bf16 number with |GELU| of a size that counts. */
+static void check_gelu_values(void) {
+    enum { N = 0x8000 };
+    static float x[N];
+    static uint8_t a[2 * N * 4], c[N * 4]; /* k = 1: an odd k reads one more value */
+    struct wi_pool *pool;
+    uint32_t w[64];
+    float one = 1;
+    int n = 0;
+    for (uint32_t bits = 0; bits < 0x10000; bits++) {
+        float v = wi_bf16_to_f32((uint16_t)bits);
+        if (fabsf(v) > 1e-6f && v > -11.5f && v < 1e20f)
+            x[n++] = v;
+    }
+    assert_int_equal(wi_pool_create(&pool, 1, NULL), 0);
+    wi_pack(&kern, pool, WI_F32, (const uint8_t *)&one, 4, 1, 1, w);
+    for (int i = 0; i < n; i++)
+        kern.to_values(x + i, a + 2 * (size_t)i * kern.value_bytes, 1);
+    struct wi_product p = {.m = n,
+                           .n = 1,
+                           .k = 1,
+                           .a = a,
+                           .lda = 2,
+                           .w = w,
+                           .scale = 1,
+                           .act = WI_GELU,
+                           .c = c,
+                           .ldc = 1,
+                           .values = true};
+    wi_product_run(&kern, pool, &p);
+    wi_pool_destroy(&pool);
+    for (int i = 0; i < n; i++) {
+        float got;
+        uint16_t half;
+        memcpy(kern.value_bytes == 2 ? (void *)&half : (void *)&got,
+               c + (size_t)i * kern.value_bytes, kern.value_bytes);
+        got = kern.value_bytes == 2 ? wi_bf16_to_f32(half) : got;
+        double ref = gelu_f64(x[i]);
+        double bound = kern.value_bytes == 2 ? 0x1p-8 + 3e-4 : 0x1p-24 * (14 + 0.5 * x[i] * x[i]);
+        if (fabs(ref) > 1e-30 && !(fabs(got / ref - 1) <= bound))
+            fail_msg("GELU(%.9g) of a product: %.9g, not %.9g", x[i], got, ref);
+    }
+}
+
 static void check_exp_accuracy(void) {
     double worst = exp_error(997);
     if (!(worst <= 4))
@@ -374,6 +483,27 @@ static void check_gelu(void) {
     }
 }
 
+/* The same as layernorm's y, rounded to what products read. */
+static void check_norm_values(float *x, const float *w, const float *b, const float *y, int n) {
+    struct guarded g;
+    size_t size = kern.value_bytes;
+    uint8_t *values = guarded_alloc(&g, (size_t)n * size);
+    assert_true(kern.norm_values(x, w, b, values, n));
+    for (int i = 0; i < n; i++) {
+        uint16_t half = 0;
+        float got;
+        memcpy(size == 2 ? (void *)&half : (void *)&got, values + (size_t)i * size, size);
+        got = size == 2 ? wi_bf16_to_f32(half) : got;
+        if (!(fabs(got - y[i]) <= (size == 2 ? 0x1p-8 * fabs(y[i]) : 0) + 1e-6 * (1 + fabs(y[i]))))
+            fail_msg("norm_values [%d of %d]: %.9g, not %.9g", i, n, got, y[i]);
+    }
+    float keep = x[n / 2];
+    x[n / 2] = rng() & 1 ? any_nan() : INFINITY;
+    assert_false(kern.norm_values(x, w, b, values, n));
+    x[n / 2] = keep;
+    guarded_free(&g);
+}
+
 static void check_layernorm(void) {
     for (int n = 1; n < 600; n += 1 + n / 5) {
         struct guarded gx, gy;
@@ -397,6 +527,7 @@ static void check_layernorm(void) {
             if (!(fabs(y[i] - ref) <= 1e-6 * (1 + fabs(ref))))
                 fail_msg("layernorm [%d of %d]: %.9g, not %.9g", i, n, y[i], ref);
         }
+        check_norm_values(x, w, b, y, n);
         guarded_free(&gx);
         guarded_free(&gy);
     }
@@ -423,6 +554,7 @@ LEVEL_TEST(thread_counts)
 LEVEL_TEST(softmax)
 LEVEL_TEST(exp_accuracy)
 LEVEL_TEST(gelu)
+LEVEL_TEST(gelu_values)
 LEVEL_TEST(layernorm)
 LEVEL_TEST(attention)
 LEVEL_TEST(panels)
@@ -454,8 +586,9 @@ int main(int argc, char **argv) {
         cmocka_unit_test(dequant),   cmocka_unit_test(to_bf16),
         cmocka_unit_test(products),  cmocka_unit_test(thread_counts),
         cmocka_unit_test(softmax),   cmocka_unit_test(exp_accuracy),
-        cmocka_unit_test(gelu),      cmocka_unit_test(layernorm),
-        cmocka_unit_test(attention), cmocka_unit_test(panels),
+        cmocka_unit_test(gelu),      cmocka_unit_test(gelu_values),
+        cmocka_unit_test(layernorm), cmocka_unit_test(attention),
+        cmocka_unit_test(panels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

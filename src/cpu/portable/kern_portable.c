@@ -9,4 +9,10 @@
     ((vi)_mm_add_epi32((__m128i)(acc), _mm_madd_epi16((__m128i)(a), (__m128i)(b))))
 #endif
 
+#if defined(__x86_64__)
+#define KEEP_VECTOR(x) __asm__("" : "+x"(x))
+#else
+#define KEEP_VECTOR(x) __asm__("" : "+m"(x))
+#endif
+
 #include "cpu/kern_tmpl.c"
