@@ -163,9 +163,9 @@ static void ups_and_back(void **state) {
             int64_t v = 0, r = 0;
             memcpy(&v, s + k * w.from / 8, w.from / 8);
             if (is_signed)
-                v = v << (64 - w.from) >> (64 - w.from);
+                v = (int64_t)((uint64_t)v << (64 - w.from)) >> (64 - w.from);
             memcpy(&r, acc + k * w.to / 8, w.to / 8);
-            __int128 e = (__int128)v << shift, max = ((__int128)1 << (w.to - 1)) - 1;
+            __int128 e = (__int128)v * ((__int128)1 << shift), max = ((__int128)1 << (w.to - 1)) - 1;
             e = e > max ? max : e < -max - 1 ? -max - 1 : e;
             if (w.to == 32)
                 r = (int32_t)r;
@@ -209,7 +209,7 @@ static void pack_and_unpack(void **state) {
 static int64_t lane(const uint8_t *v, int i, unsigned bits, bool is_signed) {
     int64_t r = 0;
     memcpy(&r, v + (unsigned)i * bits / 8, bits / 8);
-    return is_signed ? r << (64 - bits) >> (64 - bits) : r;
+    return is_signed ? (int64_t)((uint64_t)r << (64 - bits)) >> (64 - bits) : r;
 }
 
 static void lanes_one_by_one(void **state) {
@@ -541,7 +541,7 @@ static void sparse_products_equal_dense_ones(void **state) {
 static __int128 quanta(__int128 m, int e, int quantum) {
     int s = quantum - e;
     if (s <= 0)
-        return m << -s;
+        return m * ((__int128)1 << -s);
     if (s > 100)
         return 0;
     return divide(m < 0 ? -m : m, s, 12) * (m < 0 ? -1 : 1);

@@ -86,7 +86,7 @@ static void store_lane(uint8_t *v, unsigned lane, unsigned bits, int64_t value) 
     if (bits > 4)
         memcpy(v + lane * bits / 8, &value, bits / 8);
     else if (lane % 2)
-        v[lane / 2] = (uint8_t)((v[lane / 2] & 15) | value << 4);
+        v[lane / 2] = (uint8_t)((v[lane / 2] & 15) | (value & 15) << 4);
     else
         v[lane / 2] = (uint8_t)(value & 15);
 }
