@@ -1,6 +1,6 @@
 /* A fixed set of worker threads that run one parallel loop at a time.  The pool is owned by its
  * creator; one thread at a time may call wi_pool_run.  Results of kernels must not depend on the
- * number of threads: a job is cut at places that the data sets, never at n / n_threads. */
+ * number of threads: where a job is cut must not change a sum. */
 #ifndef WISP_SRC_BASE_POOL_H
 #define WISP_SRC_BASE_POOL_H
 

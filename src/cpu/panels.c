@@ -6,9 +6,10 @@
 #include "base/mem.h"
 #include "cpu/kern.h"
 
-/* Bytes of W in one parallel item: long enough for the hardware to prefetch, and short enough that a
- * matrix of 512 x 512 is shared out evenly. */
-enum { ITEM_BYTES = 32 << 10 };
+/* Most bytes of W in one parallel item.  Memory is fastest in long streams: a matrix is cut into as many
+ * parts as there are threads, and a multiple of that when it is large.  No result depends on where it is cut:
+ * an element is one thread's sum, in one order. */
+enum { ITEM_BYTES = 1 << 20 };
 
 static size_t block_bytes(enum wi_panel_type type) {
     static const union wi_panel_block *const b = NULL;
@@ -112,7 +113,9 @@ static void product_item(void *arg, int item, int thread) {
 
 void wi_panel_product_run(const struct wi_kern *kern, struct wi_pool *pool,
                           const struct wi_panel_product *g) {
-    int panels = (int)((ITEM_BYTES + g->w->panel_bytes - 1) / g->w->panel_bytes);
+    size_t threads = (size_t)wi_pool_threads(pool), n = (size_t)n_panels(g->w);
+    size_t rounds = (n * g->w->panel_bytes + threads * ITEM_BYTES - 1) / (threads * ITEM_BYTES);
+    int panels = (int)((n + rounds * threads - 1) / (rounds * threads));
     struct product_job job = {kern, g, panels};
-    wi_pool_run(pool, (n_panels(g->w) + panels - 1) / panels, product_item, &job);
+    wi_pool_run(pool, ((int)n + panels - 1) / panels, product_item, &job);
 }
