@@ -62,5 +62,5 @@ void wi_cfg_wait(struct wi_cfg *cfg, struct wi_cfg_tokens tokens) {
 }
 
 const uint32_t *wi_cfg_words(const struct wi_cfg *cfg, const struct wi_cfg_op *op) {
-    return cfg->words + op->first;
+    return cfg->words ? cfg->words + op->first : NULL; /* a list of empty blocks has none */
 }
