@@ -29,7 +29,7 @@ LAYERS = {
     ".": ["base", "cpu", "audio", "mel", "text", "model", "encoder", "decoder", "pipeline",
           "npu/isa", "npu/asm", "npu/kernels", "npu/image", "npu/array", "npu/emu", "npu/device"],
 }
-INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
+INCLUDE = re.compile(r'^\s*#\s*include\s*["<]([^">]+)[">]', re.M)
 
 
 def folder_of(parts):
@@ -38,27 +38,31 @@ def folder_of(parts):
     return "/".join(parts[:depth]) if len(parts) > depth else None
 
 
+def includes(root, path):
+    """(line, name) of what is included with quotes, or with angle brackets from src/."""
+    text = path.read_text()
+    for match in INCLUDE.finditer(text):
+        if '"' in match[0] or (root / "src" / match[1]).is_file():
+            yield text.count("\n", 0, match.start(1)) + 1, match[1]
+
+
 def violations(root):
     for path in sorted((root / "src").rglob("*.[ch]")):
         folder = folder_of(path.relative_to(root / "src").parts) or "."
         if folder not in LAYERS:
             yield path, 1, f"folder '{folder}' has no layer rule; add it to tools/check_layers.py"
             continue
-        text = path.read_text()
-        for match in INCLUDE.finditer(text):
-            target = folder_of(match[1].split("/"))
-            line = text.count("\n", 0, match.start()) + 1
-            is_top = folder == "." and (root / "src" / match[1]).is_file()
-            if target is None and not is_top and match[1] != "npu/aie2_tables.inc":
-                yield path, line, f'"{match[1]}" must be written from src/ ("folder/file.h")'
+        for line, name in includes(root, path):
+            target = folder_of(name.split("/"))
+            is_top = folder == "." and (root / "src" / name).is_file()
+            if target is None and not is_top and name != "npu/aie2_tables.inc":
+                yield path, line, f'"{name}" must be written from src/ ("folder/file.h")'
             elif target not in (None, folder) and target not in LAYERS[folder]:
                 yield path, line, f"{folder}/ must not include {target}/"
     for path in sorted((root / "cli").rglob("*.[ch]")):
-        text = path.read_text()
-        for match in INCLUDE.finditer(text):
-            if not (root / "cli" / match[1]).is_file():
-                line = text.count("\n", 0, match.start()) + 1
-                yield path, line, f"cli/ sees only <wisp/*.h> and itself, not \"{match[1]}\""
+        for line, name in includes(root, path):
+            if not (root / "cli" / name).is_file():
+                yield path, line, f'cli/ sees only <wisp/*.h> and itself, not "{name}"'
 
 
 def main():
