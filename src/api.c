@@ -41,7 +41,9 @@ static int check_window(const struct wisp_ctx *ctx, struct wisp_error *err) {
     if (2 * n_ctx == WI_MEL_WINDOW_FRAMES)
         return WISP_OK;
     return wi_err_set(err, WISP_E_UNSUPPORTED,
-                      "the model's windows have %d audio positions; transcription needs 1500 (30 s)", n_ctx);
+                      "cannot transcribe with model '%s': its windows have %d audio positions and "
+                      "transcription needs 1500 (30 s); use another model",
+                      ctx->model->file->path, n_ctx);
 }
 
 static int check_params(const struct wisp_ctx *ctx, const struct wisp_params *p, struct wisp_error *err) {

@@ -152,6 +152,11 @@ class ModelFileTest(unittest.TestCase):
         self.file.write_bytes(good + struct.pack("<7i", 4, 1, 0, *[65536] * 4) + b"x")
         self.refuse(self.file, "impossible shape")
 
+    def test_window_of_another_length(self):
+        code, _, text = self.run_wisp("-m", FOLDER, self.shared / "a.wav")
+        self.assertEqual(code, 2)
+        self.assertIn(f"'{FOLDER}': its windows have 10 audio positions", text)
+
     def test_shrinks_while_it_is_used(self):
         shutil.copy(self.good, self.file)
         wav = (self.shared / "a.wav").read_bytes()
