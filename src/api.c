@@ -68,10 +68,22 @@ static int check_params(const struct wisp_ctx *ctx, const struct wisp_params *p,
             return wi_err_set(err, WISP_E_ARG, "%s %g is out of range; give %g to %g", r->name, r->value,
                               r->min, r->max);
     }
+    if (p->language && strcmp(p->language, "auto") != 0 && wi_lang_find(p->language) < 0)
+        return wi_err_set(err, WISP_E_ARG,
+                          "no language is called '%s'; give a code like 'en', a name like 'english', or "
+                          "'auto'",
+                          p->language);
     if (p->task == WISP_TRANSLATE && !wi_vocab_is_multilingual(ctx->model->file->vocab))
         return wi_err_set(err, WISP_E_ARG,
                           "this model knows English only and cannot translate; use a multilingual model");
     return check_window(ctx, err);
+}
+
+/* `params`, or the defaults. */
+static const struct wisp_params *params_or(const struct wisp_params *params,
+                                           struct wisp_params *defaults) {
+    wisp_params_init(defaults);
+    return params ? params : defaults;
 }
 
 struct pcm {
@@ -114,6 +126,8 @@ int wisp_transcribe_pcm(struct wisp_ctx *ctx, const float *samples, size_t n_sam
                         const struct wisp_params *params, struct wisp_result **out,
                         struct wisp_error *err) {
     struct pcm pcm = {samples, n_samples, 0};
+    struct wisp_params defaults;
+    params = params_or(params, &defaults);
     *out = NULL;
     wi_err_clear(err);
     int rc = check_params(ctx, params, err);
@@ -124,6 +138,8 @@ int wisp_transcribe_file(struct wisp_ctx *ctx, const char *path, const struct wi
                          const struct wisp_params *params, struct wisp_result **out,
                          struct wisp_error *err) {
     struct wi_audio *reader = NULL;
+    struct wisp_params defaults;
+    params = params_or(params, &defaults);
     *out = NULL;
     wi_err_clear(err);
     int rc = check_params(ctx, params, err);

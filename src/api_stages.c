@@ -92,7 +92,8 @@ int wisp_stage_step(struct wisp_ctx *ctx, const int *tokens, const int *parents,
                           WI_DEC_MAX_SEQS);
     for (size_t i = 0; i < n_seqs; i++)
         if (parents[i] < 0 || parents[i] >= wi_dec_sequences(ctx->dec))
-            return wi_err_set(err, WISP_E_ARG, "parent %d is not one of the %d sequences", parents[i],
-                              wi_dec_sequences(ctx->dec));
+            return wi_err_set(err, WISP_E_ARG, "parent %d is not one of the %d sequences of the step before; wisp_stage_decode "
+                              "starts with one, 0",
+                              parents[i], wi_dec_sequences(ctx->dec));
     return wi_dec_step(ctx->dec, tokens, parents, (int)n_seqs, logits, err);
 }

@@ -11,7 +11,21 @@
  * null the caller's pointer.
  *
  * Behaviour follows openai-whisper 20250625 (https://github.com/openai/whisper): same prompts, token
- * rules, fallback and timestamps. */
+ * rules, fallback and timestamps.
+ *
+ * A whole program, without its error checks:
+ *
+ *     struct wisp_error err;
+ *     struct wisp_model *model;
+ *     struct wisp_ctx *ctx;
+ *     struct wisp_result *result;
+ *     wisp_model_open(&model, "ggml-base.bin", NULL, &err);
+ *     wisp_ctx_create(&ctx, model, 0, &err);
+ *     wisp_transcribe_file(ctx, "talk.mp3", NULL, NULL, &result, &err);
+ *     puts(result->text);
+ *     wisp_result_free(&result);
+ *     wisp_ctx_destroy(&ctx);
+ *     wisp_model_close(&model); */
 #ifndef WISP_WISP_H
 #define WISP_WISP_H
 
@@ -96,7 +110,8 @@ WISP_API int wisp_model_create_random(struct wisp_model **out, const struct wisp
 /* Close a model.  All contexts made from it must have been destroyed. */
 WISP_API void wisp_model_close(struct wisp_model **model);
 
-/* What is inside a model; strings are borrowed from the model and live as long as it. */
+/* What is inside a model; strings are borrowed from the model and live as long as it.  This call and
+ * the next one are thread-safe. */
 struct wisp_model_info {
     struct wisp_dims dims;
     const char *path;
@@ -192,7 +207,8 @@ enum wisp_task { WISP_TRANSCRIBE = 0, WISP_TRANSLATE = 1 };
 /* Everything that steers one transcription.  Strings are borrowed for the duration of the call. */
 struct wisp_params {
     enum wisp_task task;
-    const char *language;           /* code ("en") or name ("english"); NULL or "auto": detect */
+    const char *language;           /* code ("en") or name ("english"); NULL or "auto": detect;
+                                     * English-only models take any and know English */
     bool detect_language_only;      /* stop after language detection: no segments */
     bool no_timestamps;             /* decode with the no-timestamps token */
     int beam_size;                  /* at temperature 0; 1 = greedy; default 5 */
@@ -232,7 +248,7 @@ struct wisp_params {
 /* Fill with the reference's command line defaults (beam 5, best of 5, fallback 0.0 ... 1.0). */
 WISP_API void wisp_params_init(struct wisp_params *params);
 
-struct wisp_timings { /* seconds of wall time, summed over windows */
+struct wisp_timings { /* seconds of wall time, summed over windows; load is the model's */
     double load, audio_mel, encode, cross_kv, decode, total;
     int n_windows, n_decoder_steps, n_fallbacks;
 };
@@ -243,21 +259,21 @@ struct wisp_result {
     char *text;                 /* all segment texts joined */
     const char *language;       /* code, constant string; NULL when stopped before it was known */
     double language_prob;       /* of the detection; 1 when it was given */
-    double duration;            /* seconds of audio */
+    double duration;            /* seconds of audio; 0 when stopped before all of it was read */
     const char *device_mel, *device_encoder, *device_decoder; /* "cpu (avx2)" ...; borrowed from the model */
     struct wisp_timings timings;
 };
 
-/* Transcribe 16 kHz mono f32 samples in [-1, 1], `n_samples` of them (may be 0).  On success and on
- * CANCELLED `*out` is a result that the caller frees with wisp_result_free (after CANCELLED it holds
- * the windows that were finished).  Errors: ARG, NOMEM, CANCELLED, INTERNAL (names the layer). */
+/* Transcribe 16 kHz mono f32 samples in [-1, 1], `n_samples` of them (may be 0).  `params` NULL: the
+ * defaults.  On success and on CANCELLED `*out` is a result that the caller frees with
+ * wisp_result_free (after CANCELLED it holds the windows that were finished).  The context can be used
+ * again, whatever happened.  Errors: ARG, NOMEM, CANCELLED, FORMAT (a sample that is no number),
+ * UNSUPPORTED (a model whose windows are not 30 s), INTERNAL (names the layer). */
 WISP_API int wisp_transcribe_pcm(struct wisp_ctx *ctx, const float *samples, size_t n_samples,
                                  const struct wisp_params *params, struct wisp_result **out,
                                  struct wisp_error *err);
 
-/* Transcribe an audio file, "-" = standard input (WAV or another container; headerless data is
- * refused unless `raw` of wisp_audio_params says what it is).  `audio` may be NULL.  Otherwise as
- * wisp_transcribe_pcm, with IO, FORMAT and UNSUPPORTED for the file. */
+/* How to read a file. */
 struct wisp_audio_params {
     bool raw;       /* headerless little-endian samples */
     int raw_rate;   /* Hz, default 16000 */
@@ -265,11 +281,18 @@ struct wisp_audio_params {
     const char *raw_format; /* "s16" (default), "f32" */
 };
 WISP_API void wisp_audio_params_init(struct wisp_audio_params *params);
+
+/* Transcribe an audio file, "-" = standard input.  The file may have any rate, sample format and number
+ * of channels, which are averaged; what libsndfile cannot read goes through an installed ffmpeg, a child
+ * process; a pipe is first copied to a temporary file; headerless data is refused unless `audio` says
+ * what it is.  `audio` may be NULL.  Otherwise as wisp_transcribe_pcm, with IO, FORMAT (also when the
+ * file breaks off) and UNSUPPORTED for the file. */
 WISP_API int wisp_transcribe_file(struct wisp_ctx *ctx, const char *path,
                                   const struct wisp_audio_params *audio,
                                   const struct wisp_params *params, struct wisp_result **out,
                                   struct wisp_error *err);
 
+/* Free a result with all its segments and texts. */
 WISP_API void wisp_result_free(struct wisp_result **result);
 
 /* ------------------------------------------------------------------ stages */

@@ -150,8 +150,8 @@ static int choose_language(struct run *run, struct wisp_error *err) {
         run->lang = wi_lang_find(wanted);
         if (run->lang < 0 || run->lang >= run->specials->n_langs)
             return wi_err_set(err, WISP_E_ARG,
-                              "language '%s' is not one of this model's %d; give a code like 'en', a name "
-                              "like 'english', or 'auto'", wanted, run->specials->n_langs);
+                              "language '%s' is not one of this model's %d; give another one, 'auto', or "
+                              "a newer model", wanted, run->specials->n_langs);
     }
     result->language = wi_lang_code(run->lang);
     return WISP_OK;

@@ -372,6 +372,20 @@ static void refused(const struct wisp_params *p, const char *word) {
         refused(&p, word);                                                                         \
     } while (0)
 
+static void no_params_are_the_defaults(void **state) {
+    (void)state;
+    struct wisp_params p;
+    struct wisp_error err = {0};
+    struct wisp_result *given = NULL, *none = NULL;
+    wisp_params_init(&p);
+    assert_int_equal(wisp_transcribe_pcm(ctx, samples, RATE, &p, &given, &err), WISP_OK);
+    assert_int_equal(wisp_transcribe_pcm(ctx, samples, RATE, NULL, &none, &err), WISP_OK);
+    assert_int_equal(none->n_segments, given->n_segments);
+    assert_same_segments(none->segments, given->segments, none->n_segments);
+    wisp_result_free(&given);
+    wisp_result_free(&none);
+}
+
 static void arguments(void **state) {
     REFUSED(beam_size, 0, "beam");
     REFUSED(beam_size, 17, "beam");
@@ -390,6 +404,7 @@ static void arguments(void **state) {
     REFUSED(sample_len, -1, "sample length");
     REFUSED(max_initial_timestamp, -1, "initial timestamp");
     REFUSED(task, WISP_TRANSLATE, "English only");
+    REFUSED(language, "klingon", "klingon");
 
     struct wisp_params p = quick();
     struct wisp_error err = {0};
@@ -411,10 +426,18 @@ static void arguments(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(thresholds),     cmocka_unit_test(ladder),    cmocka_unit_test(seeds),
-        cmocka_unit_test(shortest_audio), cmocka_unit_test(parts),     cmocka_unit_test(prompts),
-        cmocka_unit_test(languages),      cmocka_unit_test(callbacks), cmocka_unit_test(stopping),
-        cmocka_unit_test(thread_counts),  cmocka_unit_test(arguments),
+        cmocka_unit_test(thresholds),
+        cmocka_unit_test(ladder),
+        cmocka_unit_test(seeds),
+        cmocka_unit_test(shortest_audio),
+        cmocka_unit_test(parts),
+        cmocka_unit_test(prompts),
+        cmocka_unit_test(languages),
+        cmocka_unit_test(callbacks),
+        cmocka_unit_test(stopping),
+        cmocka_unit_test(thread_counts),
+        cmocka_unit_test(no_params_are_the_defaults),
+        cmocka_unit_test(arguments),
     };
     return cmocka_run_group_tests(tests, load, unload);
 }
