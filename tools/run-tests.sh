@@ -13,8 +13,9 @@ chosen=${*:-release asan tsan fuzz}
 status=0
 checked="--buildtype=debugoptimized -Db_ndebug=false -Db_lundef=false"
 
-# What a sanitizer finds ends the program with a signal or with 99, neither of which any test expects.
-export ASAN_OPTIONS="abort_on_error=1:exitcode=99:detect_stack_use_after_return=1"
+# What a sanitizer finds ends the program with a signal or with 99, neither of which any test expects.  (Not
+# detect_stack_use_after_return: GCC 12 then puts 64-byte vectors at addresses that are not aligned.)
+export ASAN_OPTIONS="abort_on_error=1:exitcode=99"
 export UBSAN_OPTIONS="halt_on_error=1:abort_on_error=1:print_stacktrace=1"
 export TSAN_OPTIONS="halt_on_error=1:abort_on_error=1:exitcode=99"
 
