@@ -126,10 +126,10 @@ static float SUFFIX(max)(const float *x, int n) {
 }
 
 static double SUFFIX(sum_exp)(const float *x, int n, float max) {
-    enum { CHUNK = 32 * VLEN }; /* values that are added up in f32: 32 to a lane */
+    enum { RUN = 32 * VLEN }; /* values that are added up in f32: 32 to a lane */
     double total = 0;
     for (int i = 0; i < n;) {
-        int end = n - i < CHUNK ? n : i + CHUNK;
+        int end = n - i < RUN ? n : i + RUN;
         vf sum = splat(0);
         for (; i + VLEN <= end; i += VLEN)
             sum += exp_v(load(x + i) - max);

@@ -1,8 +1,7 @@
 /* Operands of the products into the level's units, one part of kern_tmpl.c. */
 
-enum {
-    CHUNK = 64
-}; /* values of each row that are packed at a time: whole blocks of every format */
+/* Values of each row that are packed at a time: whole blocks of every format. */
+enum { CHUNK = 64 };
 
 static void SUFFIX(to_values)(const float *src, void *dst, int n) {
 #ifdef BF16_PRODUCTS

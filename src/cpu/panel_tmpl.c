@@ -238,7 +238,7 @@ INLINE vf best_scale(float x[WI_PANEL_BLOCK][WI_PANEL_ROWS], int v) {
     for (int t = 0; t < TRIES; t++) {
         vf scale = max / (float)(127 - t), inverse = 1.0f / scale, error = splat(0);
         for (int c = 0; c < WI_PANEL_BLOCK; c++) {
-            vf value = load(x[c] + v), rest = value - (round_int8(value * inverse) - ROUNDER) * scale;
+            vf w = load(x[c] + v), rest = w - (round_int8(w * inverse) - ROUNDER) * scale;
             error += rest * rest;
         }
         best = blend(error < least, scale, best);

@@ -280,7 +280,8 @@ static void check_products(void) {
         c.k = (c.k + block - 1) / block * block;
         check_product(&c, pool);
     }
-    check_product(&(struct product_case){40, 100, 2048, WI_F16, true, false, true, true, 1}, pool);
+    check_product(&(struct product_case){40, 100, 2048, WI_F16, true, false, true, true, 1, .packed = false},
+                  pool);
     wi_pool_destroy(&pool);
 }
 
