@@ -14,6 +14,7 @@ static const struct opt table[] = {
     {OPT_ON, NULL, "--raw", NULL, "dis, check, run: FILE is nothing but code", AT(raw), 0, 0},
     {OPT_STRING, NULL, "--base", "ADDR", "with --raw: address of the first byte (default: 0)", AT(base), 0, 0},
     {OPT_ON, NULL, "--plain", NULL, "dis: text only, without addresses and bytes", AT(plain), 0, 0},
+    {OPT_ON, NULL, "--proof", NULL, "dis: comments on instructions that no outside program or measurement proves", AT(proof), 0, 0},
     {OPT_ON, NULL, "--elf", NULL, "as: write an ELF file instead of the code's bytes", AT(elf), 0, 0},
     {OPT_ON, NULL, "--check", NULL, "as: write nothing when the code has hazards", AT(check), 0, 0},
     {OPT_STRING, NULL, "--entry", "ADDR", "check, run: where the code is entered (default: check where the file says, else its start; run 0)", AT(entry), 0, 0},

@@ -10,7 +10,7 @@
 #include "cli.h"
 
 struct npu_options {
-    bool help, raw, plain, elf, check, notes, core, json, sim, disassemble;
+    bool help, raw, plain, proof, elf, check, notes, core, json, sim, disassemble;
     const char *base, *entry, *output, *max_cycles, *state, *rewrite;
     struct strings mem, dump, reg, lock;
 };

@@ -29,6 +29,7 @@ enum cli_exit npu_dis(const struct npu_options *o, const char *file) {
     struct wisp_error err = {0};
     char *text = NULL;
     size_t size;
+    unsigned flags = (o->plain ? WISP_NPU_PLAIN : 0) | (o->proof ? WISP_NPU_PROOF : 0);
     if (o->elf || o->check || o->entry || o->notes) {
         cli_say("%s does not belong to 'wisp npu dis', which prints text", o->elf     ? "--elf"
                                                                            : o->check ? "--check"
@@ -39,7 +40,7 @@ enum cli_exit npu_dis(const struct npu_options *o, const char *file) {
     enum cli_exit code = npu_load(o, file, &program);
     if (code != CLI_DONE)
         return code;
-    code = wisp_npu_disassemble(program, o->plain, &text, &size, &err) == WISP_OK
+    code = wisp_npu_disassemble(program, flags, &text, &size, &err) == WISP_OK
                ? outfile_write(o->output ? o->output : "-", text, size)
                : cli_fail(&err);
     wisp_npu_free(text);

@@ -78,6 +78,7 @@ complete -c wisp -n '__fish_seen_subcommand_from npu' -s o -l output -r -d 'as, 
 complete -c wisp -n '__fish_seen_subcommand_from npu' -l raw -d 'dis, check, run: FILE is nothing but code'
 complete -c wisp -n '__fish_seen_subcommand_from npu' -l base -x -d 'with --raw: address of the first byte (default: 0)'
 complete -c wisp -n '__fish_seen_subcommand_from npu' -l plain -d 'dis: text only, without addresses and bytes'
+complete -c wisp -n '__fish_seen_subcommand_from npu' -l proof -d 'dis: comments on instructions that no outside program or measurement proves'
 complete -c wisp -n '__fish_seen_subcommand_from npu' -l elf -d 'as: write an ELF file instead of the code\'s bytes'
 complete -c wisp -n '__fish_seen_subcommand_from npu' -l check -d 'as: write nothing when the code has hazards'
 complete -c wisp -n '__fish_seen_subcommand_from npu' -l entry -x -d 'check, run: where the code is entered (default: check where the file says, else its start; run 0)'

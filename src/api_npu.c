@@ -154,14 +154,14 @@ int wisp_npu_assemble_file(struct wisp_npu_program **out, const char *path,
 
 /* ------------------------------------------------------------------ what programs give */
 
-int wisp_npu_disassemble(const struct wisp_npu_program *program, bool plain, char **text,
+int wisp_npu_disassemble(const struct wisp_npu_program *program, unsigned flags, char **text,
                          size_t *size, struct wisp_error *err) {
     struct wi_strbuf out;
     wi_err_clear(err);
     wi_strbuf_init(&out);
     *text = NULL;
     *size = 0;
-    int rc = wi_asm_print(&program->prog, plain, &out, err);
+    int rc = wi_asm_print(&program->prog, flags, &out, err);
     if (rc == WISP_OK) {
         *size = out.len;
         *text = wi_strbuf_take(&out);

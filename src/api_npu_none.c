@@ -41,7 +41,7 @@ int wisp_npu_assemble(struct wisp_npu_program **out, const char *text, size_t si
 
 void wisp_npu_program_close(struct wisp_npu_program **program) {}
 
-int wisp_npu_disassemble(const struct wisp_npu_program *program, bool plain, char **text,
+int wisp_npu_disassemble(const struct wisp_npu_program *program, unsigned flags, char **text,
                          size_t *size, struct wisp_error *err) {
     *text = NULL;
     return unsupported(err);

@@ -39,11 +39,16 @@ WISP_API int wisp_npu_assemble(struct wisp_npu_program **out, const char *text, 
 
 WISP_API void wisp_npu_program_close(struct wisp_npu_program **program);
 
-/* The program as text that wisp_npu_assemble turns into the same bytes: with addresses and bytes
- * before each line, or plain.  The caller frees `*text` (NUL-terminated, `*size` characters) with
+enum wisp_npu_listing {
+    WISP_NPU_PLAIN = 1, /* without addresses and bytes before each line */
+    WISP_NPU_PROOF = 2  /* comments on instructions that no outside program or measurement proves */
+};
+
+/* The program as text that wisp_npu_assemble turns into the same bytes; `flags` is a set of enum
+ * wisp_npu_listing.  The caller frees `*text` (NUL-terminated, `*size` characters) with
  * wisp_npu_free.  Errors: NOMEM. */
-WISP_API int wisp_npu_disassemble(const struct wisp_npu_program *program, bool plain, char **text,
-                                  size_t *size, struct wisp_error *err);
+WISP_API int wisp_npu_disassemble(const struct wisp_npu_program *program, unsigned flags,
+                                  char **text, size_t *size, struct wisp_error *err);
 
 /* The program as the bytes of a file: ELF, or the code alone (in its place by address, gaps filled
  * with zeros; an object file's overlapping sections one behind the other).  wisp_npu_free frees

@@ -285,6 +285,24 @@ static void test_object(void **state) {
     wisp_npu_program_close(&program);
 }
 
+/* Instructions that nothing outside proves are named, and the text stays the same program. */
+static void test_proof(void **state) {
+    struct wisp_npu_program *program =
+        assemble("nops; vlt.d16 r16, x0, x1\nnopx\nvldb.compr.fill [p0]\n", NULL);
+    char *text;
+    size_t size;
+    assert_int_equal(
+        wisp_npu_disassemble(program, WISP_NPU_PLAIN | WISP_NPU_PROOF, &text, &size, NULL),
+        WISP_OK);
+    assert_string_equal(
+        text, "nops; vlt.d16 r16, x0, x1 // VLT_D16: UNPROVEN encoding\nnopx\n"
+              "vldb.compr.fill [p0] // VLDB_COMPR_FILL: UNPROVEN encoding, meaning unknown\n");
+    wisp_npu_program_close(&program);
+    program = assemble(text, NULL);
+    wisp_npu_free(text);
+    wisp_npu_program_close(&program);
+}
+
 /* Branch targets without a symbol get a name, unless no bundle begins there. */
 static void test_targets(void **state) {
     struct wisp_npu_program *program =
@@ -408,6 +426,6 @@ WISP_SUITE(cmocka_unit_test(test_every_instruction), cmocka_unit_test(test_vecto
            cmocka_unit_test(test_errors), cmocka_unit_test(test_nul),
            cmocka_unit_test(test_spelling), cmocka_unit_test(test_labels),
            cmocka_unit_test(test_bytes), cmocka_unit_test(test_elf), cmocka_unit_test(test_object),
-           cmocka_unit_test(test_targets), cmocka_unit_test(test_segments),
-           cmocka_unit_test(test_refused), cmocka_unit_test(test_broken_files),
-           cmocka_unit_test(test_symbol_names))
+           cmocka_unit_test(test_targets), cmocka_unit_test(test_proof),
+           cmocka_unit_test(test_segments), cmocka_unit_test(test_refused),
+           cmocka_unit_test(test_broken_files), cmocka_unit_test(test_symbol_names))

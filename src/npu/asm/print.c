@@ -17,7 +17,7 @@ struct listing {
     size_t index; /* of the section */
     const uint8_t *bytes;
     size_t size;
-    bool plain;
+    bool plain, proof;
     uint8_t *targets; /* [size / 16 + 1] bit sets by offset / 2: where jumps of this section go to;
                          NULL = not wanted */
     size_t next_label;
@@ -144,6 +144,23 @@ static void put_bytes(struct listing *l, size_t at, size_t n, const char *commen
     wi_strbuf_printf(l->out, "%s%s\n", comment[0] ? " // " : "", comment);
 }
 
+/* Name the operations that only the vendor's tables or a deduction stand for. */
+static void put_proof(struct listing *l, const struct wi_isa_bundle *b) {
+    const char *before = " // ";
+    for (unsigned slot = 0; slot < WI_N_SLOTS; slot++) {
+        const struct wi_isa_info *info = wi_isa_info(b->op[slot].id);
+        bool table = b->op[slot].id && info->encoding == WI_ENC_TABLE;
+        bool deduced = b->op[slot].id && info->semantics == WI_SEM_INF;
+        bool unknown = b->op[slot].id && info->semantics == WI_SEM_NONE;
+        if (!table && !deduced && !unknown)
+            continue;
+        wi_strbuf_printf(l->out, "%s%s:%s%s", before, info->name, table ? " UNPROVEN encoding" : "",
+                         table && (deduced || unknown) ? "," : "");
+        wi_strbuf_puts(l->out, deduced ? " meaning deduced" : unknown ? " meaning unknown" : "");
+        before = "; ";
+    }
+}
+
 /* The bundle at `at`, or the bytes that are none; returns how many bytes that were. */
 static size_t put_bundle(struct listing *l, size_t at) {
     struct wi_isa_labels labels = {name_address, l};
@@ -155,7 +172,10 @@ static size_t put_bundle(struct listing *l, size_t at) {
     if (n > 0 && !b.stray) {
         wi_isa_print(&b, l->prog->relocatable || l->prog->bare ? NULL : &labels, text, sizeof text);
         put_prefix(l, at, size);
-        wi_strbuf_printf(l->out, "%s\n", text);
+        wi_strbuf_puts(l->out, text);
+        if (l->proof)
+            put_proof(l, &b);
+        wi_strbuf_puts(l->out, "\n");
         return size;
     }
     if (n > 0) {
@@ -235,9 +255,10 @@ static int put_section(struct listing *l, struct wisp_error *err) {
     return WISP_OK;
 }
 
-int wi_asm_print(const struct wi_asm_prog *prog, bool plain, struct wi_strbuf *out,
+int wi_asm_print(const struct wi_asm_prog *prog, unsigned flags, struct wi_strbuf *out,
                  struct wisp_error *err) {
-    struct listing l = {.prog = prog, .plain = plain, .out = out};
+    struct listing l = {
+        .prog = prog, .plain = flags & WISP_NPU_PLAIN, .proof = flags & WISP_NPU_PROOF, .out = out};
     int rc = WISP_OK;
     if (prog->relocatable)
         wi_strbuf_puts(out, ".object\n");

@@ -13,12 +13,14 @@
 #ifndef WISP_SRC_NPU_ASM_TEXT_H
 #define WISP_SRC_NPU_ASM_TEXT_H
 
+#include <wisp/wisp_npu.h>
+
 #include "npu/asm/prog.h"
 
-/* Print a program; `plain`: without addresses and bytes.  Bytes that are no bundle, or have bits
+/* Print a program; `flags`: a set of enum wisp_npu_listing.  Bytes that are no bundle, or have bits
  * set that no text can say, become .byte lines: reading the text gives the same bytes again.
  * Errors: NOMEM. */
-int wi_asm_print(const struct wi_asm_prog *prog, bool plain, struct wi_strbuf *out,
+int wi_asm_print(const struct wi_asm_prog *prog, unsigned flags, struct wi_strbuf *out,
                  struct wisp_error *err);
 
 /* Read text called `name` into an initialised, empty program; after an error it may be half filled.
