@@ -124,8 +124,10 @@ static bool store_number(const struct opt *opt, const char *name, const char *te
     }
     if (parse_number(text, opt->min, opt->max, value))
         return true;
-    cli_say("%s needs a number from %g to %g%s, not '%s'", name, opt->min, opt->max,
-            may_be_none ? " or the word none" : "", text);
+    char range[64] = "";
+    if (!may_be_none) /* thresholds have none that a person would meet */
+        snprintf(range, sizeof range, " from %g to %g", opt->min, opt->max);
+    cli_say("%s needs a number%s, not '%s'", name, may_be_none ? " or the word none" : range, text);
     return false;
 }
 

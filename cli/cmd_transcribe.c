@@ -54,7 +54,7 @@ static const struct opt table[] = {
     {OPT_STRING, NULL, "--decoder-weights", "FORMAT", "f32, bf16 or int8 (default: the fastest that gives the text of f32)", AT(decoder_weights), 0, 0},
     {OPT_INT, "-bs", "--beam-size", "N", "beams at temperature 0; 1 is greedy (default 5)", AT(beam_size), 1, 16},
     {OPT_INT, "-bo", "--best-of", "N", "samples to choose from above temperature 0 (default 5)", AT(best_of), 1, 16},
-    {OPT_NUMBER, NULL, "--patience", "X", "beam search goes on for X times the beams (default 1)", AT(patience), 0.001, 100},
+    {OPT_NUMBER, NULL, "--patience", "X", "beam search goes on for X times the beams (default 1)", AT(patience), 1 / 16.0, 16},
     {OPT_NUMBER, NULL, "--length-penalty", "X", "exponent of the length in scores; negative: divide by the length (default)", AT(length_penalty), -1, 1},
     {OPT_NUMBER, "-tp", "--temperature", "X", "first temperature (default 0)", AT(temperature), 0, 1},
     {OPT_NUMBER, "-tpi", "--temperature-inc", "X", "added after a failed try, up to 1 (default 0.2)", AT(temperature_inc), 0, 1},

@@ -97,7 +97,7 @@ static int read_pcm(void *source, float *samples, size_t n, size_t *got, struct 
     for (size_t i = 0; i < *got; i++) {
         samples[i] = pcm->samples[pcm->at + i];
         if (!isfinite(samples[i]))
-            return wi_err_set(err, WISP_E_FORMAT, "sample %zu (at %.3f s) is not a finite number", pcm->at + i,
+            return wi_err_set(err, WISP_E_FORMAT, "sample %zu (at %.3f s) is not a finite number; samples lie in [-1, 1]", pcm->at + i,
                               (double)(pcm->at + i) / WI_AUDIO_RATE);
     }
     pcm->at += *got;

@@ -3,7 +3,8 @@
  * Objects: a `wisp_model` is immutable after opening and may be shared by any number of contexts in
  * any threads; a `wisp_ctx` holds one transcription's caches and its thread pool, and is used by one
  * thread at a time.  The library prints nothing, never exits or aborts, and has no mutable global
- * state; diagnostics come back in a `wisp_error` of the caller.
+ * state; diagnostics come back in a `wisp_error` of the caller.  (libmpg123, by which libsndfile reads
+ * MP3, writes notes about damaged files to standard error.)
  *
  * Errors: calls that can fail return 0 or a negative `enum wisp_code`, and fill `*err` (which may be
  * NULL) with a sentence that names the thing, the reason and the cure.  Out-pointers are set to NULL

@@ -146,7 +146,7 @@ static int read_chunk(struct wi_audio *a, struct wisp_error *err) {
             return wi_err_set(
                 err, WISP_E_FORMAT,
                 "%s has a sample of %g at %.3f s, where samples lie in [-1, 1]; it is damaged or "
-                "was written wrongly",
+                "was converted wrongly, make it again",
                 a->name, (double)a->mono[i], (double)(a->done + i) / a->source->rate);
     }
     a->done += got;

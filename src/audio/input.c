@@ -91,7 +91,7 @@ int wi_input_open(struct wi_input *in, const char *path, const char *name, bool 
     int fd = standard_input ? STDIN_FILENO
                             : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0)
-        return wi_err_errno(err, WISP_E_IO, errno, "cannot open %s", name);
+        return wi_err_errno(err, WISP_E_IO, errno, "cannot open %s (check its name and permissions)", name);
     in->fd =
         fcntl(fd, F_DUPFD_CLOEXEC, 3); /* not one of the three that a child process gets anew */
     int failed = errno;

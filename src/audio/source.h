@@ -29,6 +29,10 @@ struct wi_input {
     const struct wi_abort *abort;
 };
 
+/* What messages about damaged files end with. */
+#define WI_AUDIO_CURE                                                                              \
+    "get it again, or keep what is whole with 'ffmpeg -i FILE FILE.wav' and use that"
+
 /* "-" is standard input.  A pipe is copied to an unnamed temporary file, because containers need
  * seeking, unless `raw` says that it has none.  `name` and `abort` must outlive the input and its
  * source.  Errors: IO, FORMAT (empty), CANCELLED. */

@@ -76,6 +76,15 @@ static int read_child(struct ffmpeg_source *s, uint8_t *bytes, size_t n, size_t 
     return WISP_OK;
 }
 
+/* A message without the name of the file, which it may begin with: "file:a.m4a: Invalid data". */
+static const char *reason_in(const char *line) {
+    const char *colon;
+    if (strncmp(line, "file:", 5) == 0)
+        while ((colon = strstr(line, ": ")))
+            line = colon + 2;
+    return line;
+}
+
 /* The child has closed its output: did it succeed?  `rest` bytes of an incomplete frame came last.
  */
 static int finish_child(struct ffmpeg_source *s, size_t rest, struct wisp_error *err) {
@@ -83,23 +92,25 @@ static int finish_child(struct ffmpeg_source *s, size_t rest, struct wisp_error 
     while (waitpid(s->pid, &status, 0) < 0 && errno == EINTR)
         ;
     s->pid = 0;
-    const char *line = *s->line ? s->line : "no message";
+    const char *line = *s->line ? reason_in(s->line) : "no message";
     double second = s->base.rate > 0 ? (double)s->done / s->base.rate : 0;
     if (WIFSIGNALED(status))
-        return wi_err_set(err, WISP_E_IO,
-                          "ffmpeg was ended by signal %d after %.2f s of %s (ffmpeg: %s)",
-                          WTERMSIG(status), second, s->name, line);
+        return wi_err_set(
+            err, WISP_E_IO,
+            "ffmpeg was ended by signal %d after %.2f s of %s (ffmpeg: %s); try it by "
+            "itself: ffmpeg -i FILE FILE.wav",
+            WTERMSIG(status), second, s->name, line);
     bool failed = WEXITSTATUS(status) != 0 || rest > 0;
     if (failed && s->done == 0)
-        return wi_err_set(err, WISP_E_FORMAT,
-                          "%s is no audio that libsndfile or ffmpeg can read (ffmpeg: %s)", s->name,
-                          line);
-    if (failed || s->cut)
         return wi_err_set(
             err, WISP_E_FORMAT,
-            "%s cannot be decoded after %.2f s (ffmpeg: %s); it is damaged or was not copied "
-            "completely; 'ffmpeg -i FILE FILE.wav' keeps what can be decoded",
-            s->name, second, line);
+            "%s is no audio that libsndfile or ffmpeg can read (ffmpeg: %s); give a file "
+            "with sound in it, or say with --raw what headerless samples are",
+            s->name, line);
+    if (failed || s->cut)
+        return wi_err_set(err, WISP_E_FORMAT,
+                          "%s cannot be decoded after %.2f s (ffmpeg: %s); " WI_AUDIO_CURE, s->name,
+                          second, line);
     return WISP_OK;
 }
 
@@ -149,8 +160,11 @@ static int read_header(struct ffmpeg_source *s, struct wisp_error *err) {
     int rc = read_bytes(s, head, sizeof head, sizeof head, &have, err);
     if (rc == WISP_OK && have < sizeof head) {
         rc = finish_child(s, have, err);
-        return rc == WISP_OK ? wi_err_set(err, WISP_E_FORMAT, "%s has no audio for ffmpeg", s->name)
-                             : rc;
+        return rc == WISP_OK
+                   ? wi_err_set(err, WISP_E_FORMAT,
+                                "ffmpeg finds no audio in %s; give a file with sound in it",
+                                s->name)
+                   : rc;
     }
     if (rc == WISP_OK && (memcmp(head, ".snd", 4) != 0 || be32(head + 12) != 6))
         rc = wi_err_set(err, WISP_E_IO,

@@ -70,16 +70,13 @@ static sf_count_t file_read(void *bytes, sf_count_t n, void *user) {
 static int check_end(const struct sndfile_source *s, struct wisp_error *err) {
     double second = (double)s->done / s->base.rate;
     if (s->have < s->promised)
-        return wi_err_set(
-            err, WISP_E_FORMAT,
-            "%s breaks off after %.2f s: it has %llu of the %llu bytes that its header promises; "
-            "it was not copied or written completely",
-            s->name, second, (unsigned long long)s->have, (unsigned long long)s->promised);
+        return wi_err_set(err, WISP_E_FORMAT,
+                          "%s breaks off after %.2f s: at least %llu bytes are missing at its "
+                          "end; " WI_AUDIO_CURE,
+                          s->name, second, (unsigned long long)(s->promised - s->have));
     if (s->whole && s->done < s->base.frames)
-        return wi_err_set(
-            err, WISP_E_FORMAT,
-            "%s breaks off after %.2f of %.2f s; it was not copied or written completely", s->name,
-            second, (double)s->base.frames / s->base.rate);
+        return wi_err_set(err, WISP_E_FORMAT, "%s breaks off after %.2f of %.2f s; " WI_AUDIO_CURE,
+                          s->name, second, (double)s->base.frames / s->base.rate);
     return WISP_OK;
 }
 
@@ -94,8 +91,7 @@ static int read_sndfile(struct wi_source *base, float *frames, size_t n, size_t 
     if (sf_error(s->file) != SF_ERR_NO_ERROR) {
         const char *why = sf_strerror(s->file);
         return wi_err_set(err, WISP_E_FORMAT,
-                          "%s cannot be decoded after %.2f s (libsndfile: %s); it is damaged "
-                          "or was not copied completely",
+                          "%s cannot be decoded after %.2f s (libsndfile: %s); " WI_AUDIO_CURE,
                           s->name, (double)s->done / base->rate,
                           strncmp(why, "Error : ", 8) == 0 ? why + 8 : why);
     }

@@ -220,7 +220,7 @@ static void cut_mp3(void **state) {
         stated |= memcmp(bytes + i, "Xing", 4) == 0 || memcmp(bytes + i, "Info", 4) == 0;
     bytes_write(path, bytes, n / 2);
     if (stated)
-        refused(path, NULL, WISP_E_FORMAT, path, "breaks off after");
+        refused(path, NULL, WISP_E_FORMAT, "breaks off after", "ffmpeg -i FILE FILE.wav");
     free(bytes);
     if (!stated)
         skip();
@@ -250,6 +250,8 @@ static void children_that_misbehave(void **state) {
     (void)state;
     fake_ffmpeg("echo first >&2; echo 'it went wrong' >&2; exit 3");
     refused(path, NULL, WISP_E_FORMAT, path, "(ffmpeg: it went wrong)");
+    fake_ffmpeg("echo 'file:a: b.m4a: Invalid data' >&2; exit 1");
+    refused(path, NULL, WISP_E_FORMAT, path, "(ffmpeg: Invalid data)");
     fake_ffmpeg("exit 1");
     refused(path, NULL, WISP_E_FORMAT, path, "no message");
     fake_ffmpeg("exit 0");
