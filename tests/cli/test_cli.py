@@ -665,7 +665,7 @@ class CliTest(unittest.TestCase):
     def test_doctor(self):
         rc, out, err = self.run_wisp("doctor")
         self.assertEqual((rc, err), (0, ""))
-        for word in ("AVX2", "gemm", "attention", "layernorm", "gelu", "softmax", "1022:1502", "driver",
+        for word in ("AVX2", "gemm", "attend", "layernorm", "gelu", "softmax", "1022:1502", "driver",
                      "device node", "groups", "memlock"):
             self.assertIn(word, out)
         rc, out, err = self.run_wisp("doctor", env={"WISP_CPU": "portable"})
