@@ -226,9 +226,9 @@ static enum cli_exit act(const struct options *o, const struct strings *operands
     bool is_list = strcmp(action, "list") == 0;
     if (!is_list && strcmp(action, "pull") != 0 && strcmp(action, "info") != 0) {
         const char *nearest = args_nearest(action, actions);
-        cli_say("there is no 'wisp model %s'; %s%s%sthere are list, pull NAME and info FILE",
-                action, nearest ? "did you mean '" : "", nearest ? nearest : "",
-                nearest ? "'? " : "");
+        cli_say("there is no 'wisp model %s'; %s%s%s list, pull NAME and info FILE", action,
+                nearest ? "did you mean '" : "", nearest ? nearest : "",
+                nearest ? "'? There are" : "there are");
         return CLI_USAGE;
     }
     if (operands->n > (is_list ? 1u : 2u) || (!is_list && !what)) {

@@ -28,12 +28,7 @@ static void on_bus_error(int number) {
 static int run(int argc, char **argv) {
     static int (*const commands[])(int, char **) = {cmd_transcribe, cmd_demo, cmd_model, cmd_bench,
                                                     cmd_doctor,     cmd_dump, cmd_npu};
-    if (argc < 2) {
-        cli_say("no audio file is given; 'wisp FILE' transcribes one, 'wisp --help' lists the "
-                "options");
-        return CLI_USAGE;
-    }
-    for (int i = 0; cli_commands[i]; i++)
+    for (int i = 0; argc > 1 && cli_commands[i]; i++)
         if (strcmp(argv[1], cli_commands[i]) == 0)
             return commands[i](argc - 1, argv + 1);
     argv[0] = (char *)cli_commands[0];

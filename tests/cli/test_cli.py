@@ -66,7 +66,9 @@ class CliTest(unittest.TestCase):
 
     def run_wisp(self, *args, input=None, env=None, **kwargs):
         kwargs.setdefault("stdout", subprocess.PIPE)
-        done = subprocess.run([WISP, *map(str, args)], input=input, stderr=subprocess.PIPE,
+        if "stdin" not in kwargs:
+            kwargs["input"] = input
+        done = subprocess.run([WISP, *map(str, args)], stderr=subprocess.PIPE,
                               cwd=self.dir, env=self.env | (env or {}), timeout=120, **kwargs)
         out = (done.stdout or b"").decode()  # never half a character
         return done.returncode, out, done.stderr.decode()
@@ -221,6 +223,20 @@ class CliTest(unittest.TestCase):
         self.assert_error(self.wisp("-", "-otxt", input=data), 1, "-of")
         self.assertEqual(self.wisp("-", "-np", "-otxt", "-of", "o", input=data), expected)
         self.assertEqual(self.files(), ["a.wav", "o.txt"])
+
+    def test_standard_input_that_does_not_block(self):
+        """As some programs hand it on: to be waited for all the same."""
+        expected = self.wisp("a.wav", "-np")
+        data = (self.dir / "a.wav").read_bytes()
+        for args, content in (([], data), (["--raw", "s16"], data[44:])):
+            read_end, write_end = os.pipe()
+            os.set_blocking(read_end, False)
+            with os.fdopen(write_end, "wb") as f:
+                later = threading.Timer(0.3, lambda: (f.write(content), f.close()))
+                later.start()
+                self.assertEqual(self.wisp("-", "-np", *args, stdin=read_end), expected)
+                later.join()
+            os.close(read_end)
 
     def test_odd_lengths(self):
         for name, n in (("one", 1), ("half", 8000), ("window", 480000), ("long", 70 * 16000)):
