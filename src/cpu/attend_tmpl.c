@@ -36,16 +36,30 @@ INLINE float largest_score(float *s, int n) {
     return max_lanes(m[0]);
 }
 
+/* NR values of the products' type. */
+INLINE void store_weights(value *p, const vf *x) {
+#ifdef BF16_PRODUCTS
+    _Static_assert(NV == 2, "one instruction rounds two vectors");
+    _mm512_storeu_si512(p, (__m512i)_mm512_cvtne2ps_pbh((__m512)x[1], (__m512)x[0]));
+#else
+    for (int v = 0; v < NV; v++)
+        store(p + v * VLEN, x[v]);
+#endif
+}
+
 /* weights[n] = exp(scale s - max), whose sum is added to the total. */
 INLINE void weigh(const float *s, int n, float scale, float max, float keep, float *total,
                   value *weights) {
     vf sum[NV] = {load(total) * keep};
-    for (int j = 0; j < n; j += NR)
+    for (int j = 0; j < n; j += NR) {
+        vf e[NV];
+        UNROLLED
         for (int v = 0; v < NV; v++) {
-            vf e = EXP_WEIGHT(load(s + j + v * VLEN), scale, max);
-            sum[v] += e;
-            store_values(weights + j + v * VLEN, e);
+            e[v] = EXP_WEIGHT(load(s + j + v * VLEN), scale, max);
+            sum[v] += e[v];
         }
+        store_weights(weights + j, e);
+    }
     for (int v = 1; v < NV; v++)
         sum[0] += sum[v];
     store(total, sum[0]);

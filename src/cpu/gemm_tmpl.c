@@ -89,29 +89,41 @@ static __attribute__((noinline)) void SUFFIX(tile_add)(TILE_PARAMS, const float 
     tile(MR, k, a, stride, w, out, ldo, keep);
 }
 
-/* VLEN elements of C at [i, j], of which `sum` is the product.  GELU that is rounded to bf16 anyway
- * is computed with fewer terms. */
-INLINE void finish_vector(const struct wi_product *p, vf sum, vf bias, int i, int j) {
-    size_t at = (size_t)i * p->ldc + (size_t)j;
-    vf x = (sum + bias) * p->scale;
-    if (p->act == WI_GELU)
-        x = p->values ? GELU_VALUES(x) : gelu_v(x);
-    if (p->residual)
-        x += load(p->residual + (size_t)i * p->ldr + (size_t)j);
-    if (p->values)
-        store_values((value *)p->c + at, x);
-    else
-        store((float *)p->c + at, x);
-}
-
-/* Bias, scale, activation, residual: block[mr, NR] -> C[i.., j..]. */
-static void finish_block(const struct wi_product *p, const float *block, int i, int mr, int j) {
+/* Bias, scale, activation, residual: block[mr, NR] -> C[i.., j..].  GELU that is rounded to bf16
+ * anyway is computed with fewer terms.  `gelu`, `values` and whether there is a residual are
+ * constants after inlining. */
+INLINE void finish_rows(const struct wi_product *p, const float *block, int i, int mr, int j,
+                        bool gelu, bool values, const float *residual) {
     vf bias[NV];
     for (int v = 0; v < NV; v++)
         bias[v] = p->bias ? load(p->bias + j + v * VLEN) : splat(0);
-    for (int r = 0; r < mr; r++)
-        for (int v = 0; v < NV; v++)
-            finish_vector(p, load(block + r * NR + v * VLEN), bias[v], i + r, j + v * VLEN);
+    for (int r = 0; r < mr; r++, block += NR) {
+        size_t at = (size_t)(i + r) * p->ldc + (size_t)j;
+        UNROLLED
+        for (int v = 0; v < NV; v++) {
+            vf x = (load(block + v * VLEN) + bias[v]) * p->scale;
+            if (gelu)
+                x = values ? GELU_VALUES(x) : gelu_v(x);
+            if (residual)
+                x += load(residual + (size_t)(i + r) * p->ldr + (size_t)(j + v * VLEN));
+            if (values)
+                store_values((value *)p->c + at + v * VLEN, x);
+            else
+                store((float *)p->c + at + v * VLEN, x);
+        }
+    }
+}
+
+static void finish_block(const struct wi_product *p, const float *block, int i, int mr, int j) {
+    bool gelu = p->act == WI_GELU;
+    if (gelu && p->values && !p->residual)
+        finish_rows(p, block, i, mr, j, true, true, NULL);
+    else if (!gelu && p->values && !p->residual)
+        finish_rows(p, block, i, mr, j, false, true, NULL);
+    else if (!gelu && !p->values && p->residual)
+        finish_rows(p, block, i, mr, j, false, false, p->residual);
+    else /* not in the encoder's layers */
+        finish_rows(p, block, i, mr, j, gelu, p->values, p->residual);
 }
 
 /* The same for the last columns, fewer than NR: row by row on copies of what may end there. */
@@ -136,6 +148,21 @@ static void finish_ragged(const struct wi_product *p, const float *block, int i,
     }
 }
 
+/* C and residual of a block are fetched while its sums are made. */
+INLINE void prefetch_block(const struct wi_product *p, int i, int mr, int j) {
+    size_t size = p->values ? sizeof(value) : sizeof(float);
+    const uint8_t *c = (const uint8_t *)p->c + ((size_t)i * p->ldc + (size_t)j) * size;
+    for (int r = 0; r < mr; r++, c += p->ldc * size)
+        for (size_t at = 0; at < NR * size; at += 64)
+            __builtin_prefetch(c + at, 1);
+    if (!p->residual || p->residual == p->c)
+        return;
+    const float *residual = p->residual + (size_t)i * p->ldr + (size_t)j;
+    for (int r = 0; r < mr; r++, residual += p->ldr)
+        for (int at = 0; at < NR; at += 16)
+            __builtin_prefetch(residual + at);
+}
+
 static void SUFFIX(gemm)(const struct wi_product *p, int i0, int i1, int j0, int j1) {
     float block[MR * NR] __attribute__((aligned(64)));
     int k = (p->k + UNIT_VALUES - 1) / UNIT_VALUES;
@@ -145,6 +172,7 @@ static void SUFFIX(gemm)(const struct wi_product *p, int i0, int i1, int j0, int
         for (int i = i0, mr; i < i1; i += mr) {
             mr = i1 - i >= MR ? MR : 1;
             const uint8_t *a = (const uint8_t *)p->a + (size_t)i * stride;
+            prefetch_block(p, i, mr, j);
             (mr == MR ? SUFFIX(tile_full) : SUFFIX(tile_one))(k, a, stride, w, block, NR);
             (p->n - j >= NR ? finish_block : finish_ragged)(p, block, i, mr, j);
         }

@@ -20,8 +20,8 @@ static void *random_values(size_t n) {
 /* Operations a second of the level's multiply-add on registers alone. */
 static double peak(void) {
     double best = 0;
-    for (int rep = 0; rep < 200; rep++) {
-        double t = seconds(), flop = kern.peak(4000);
+    for (int rep = 0; rep < 60; rep++) {
+        double t = seconds(), flop = kern.peak(40000);
         best = max(best, flop / (seconds() - t));
     }
     return best;
