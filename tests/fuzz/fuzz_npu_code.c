@@ -48,8 +48,8 @@ static void check_listing(const uint8_t *bytes, size_t n, bool plain) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     for (size_t i = 0; i < size && i < 64; i++)
         check_bundle(data + i, size - i);
-    if (size > 4096)
-        size = 4096; /* longer code shows nothing new */
+    if (size > 1024)
+        size = 1024; /* longer code shows nothing new */
     if (size) {
         check_listing(data, size, false);
         check_listing(data, size, true);
