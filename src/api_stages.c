@@ -62,6 +62,30 @@ int wisp_stage_encode(struct wisp_ctx *ctx, const float *mel, float *features, s
     return rc;
 }
 
+struct peak_job {
+    const struct wi_kern *kern;
+    double flop[256]; /* of each thread's share */
+};
+
+static void run_peak(void *arg, int item, int thread) {
+    struct peak_job *job = arg;
+    (void)thread;
+    job->flop[item] = job->kern->peak(1 << 18); /* about a millisecond */
+}
+
+double wisp_stage_peak(struct wisp_ctx *ctx) {
+    struct peak_job job = {.kern = &ctx->model->kern};
+    int n = wi_pool_threads(ctx->pool);
+    double best = 0;
+    for (int run = 0; run < 50; run++) {
+        double start = wi_now();
+        wi_pool_run(ctx->pool, n, run_peak, &job);
+        double rate = job.flop[0] * n / (wi_now() - start);
+        best = rate > best ? rate : best;
+    }
+    return best;
+}
+
 int wisp_stage_cross_kv(struct wisp_ctx *ctx, struct wisp_error *err) {
     wi_err_clear(err);
     return wi_dec_set_audio(ctx->dec, ctx->features, err);

@@ -312,6 +312,10 @@ WISP_API int wisp_stage_mel_pcm(struct wisp_ctx *ctx, const float *samples, size
 WISP_API int wisp_stage_encode(struct wisp_ctx *ctx, const float *mel, float *features,
                                struct wisp_error *err);
 
+/* Operations a second (a multiplication and an addition are two) that the kernels' multiply-add does on
+ * registers alone, with all of the context's threads: the best of some short runs. */
+WISP_API double wisp_stage_peak(struct wisp_ctx *ctx);
+
 /* Cross-attention keys and values of the decoder from the last encoder output.  NOMEM. */
 WISP_API int wisp_stage_cross_kv(struct wisp_ctx *ctx, struct wisp_error *err);
 
