@@ -21,18 +21,16 @@ enum { N_FORMATS = sizeof formats / sizeof formats[0] };
 
 struct options {
     bool help, version;
-    const char *model, *language, *raw, *prompt, *decoder_weights;
+    const char *model, *raw, *decoder_weights;
     struct strings files, prefixes;
-    int threads, beam_size, best_of, max_context, offset_ms, duration_ms;
-    double temperature, temperature_inc, compression_ratio_max, logprob_min, no_speech_max;
-    double patience, length_penalty;
-    bool translate, no_timestamps, no_fallback, keep_non_speech, detect_language, no_prints;
-    bool print_progress, carry_prompt;
-    bool wanted[N_FORMATS]; /* in the order of `formats` */
-    uint64_t seed;
+    int threads, offset_ms, duration_ms;
+    bool translate, no_fallback, no_prints, print_progress;
+    bool wanted[N_FORMATS];    /* in the order of `formats` */
+    struct wisp_params params; /* without the callbacks */
 };
 
 #define AT(member) offsetof(struct options, member)
+#define IN(member) offsetof(struct options, params.member)
 /* clang-format off */
 static const struct opt table[] = {
     {OPT_SECTION, 0, 0, 0, "Input", 0, 0, 0},
@@ -43,32 +41,32 @@ static const struct opt table[] = {
     {OPT_INT, "-d", "--duration", "MS", "stop after this many milliseconds of audio (0: at its end)", AT(duration_ms), 0, INT_MAX},
 
     {OPT_SECTION, 0, 0, 0, "Language and task", 0, 0, 0},
-    {OPT_STRING, "-l", "--language", "LANG", "language spoken, as code or name; auto detects it (the default of multilingual models)", AT(language), 0, 0},
-    {OPT_ON, "-dl", "--detect-language", NULL, "print the language and stop", AT(detect_language), 0, 0},
+    {OPT_STRING, "-l", "--language", "LANG", "language spoken, as code or name; auto detects it (the default of multilingual models)", IN(language), 0, 0},
+    {OPT_ON, "-dl", "--detect-language", NULL, "print the language and stop", IN(detect_language_only), 0, 0},
     {OPT_ON, "-tr", "--translate", NULL, "translate into English", AT(translate), 0, 0},
-    {OPT_STRING, NULL, "--prompt", "TEXT", "text before the first window, to set style and names", AT(prompt), 0, 0},
-    {OPT_ON, NULL, "--carry-initial-prompt", NULL, "put --prompt before every window", AT(carry_prompt), 0, 0},
+    {OPT_STRING, NULL, "--prompt", "TEXT", "text before the first window, to set style and names", IN(initial_prompt), 0, 0},
+    {OPT_ON, NULL, "--carry-initial-prompt", NULL, "put --prompt before every window", IN(carry_initial_prompt), 0, 0},
 
     {OPT_SECTION, 0, 0, 0, "Decoding", 0, 0, 0},
     {OPT_INT, "-t", "--threads", "N", "compute threads (default: one per CPU, at most 8)", AT(threads), 1, 256},
     {OPT_STRING, NULL, "--decoder-weights", "FORMAT", "f32, bf16 or int8 (default: the fastest that gives the text of f32)", AT(decoder_weights), 0, 0},
-    {OPT_INT, "-bs", "--beam-size", "N", "beams at temperature 0; 1 is greedy (default 5)", AT(beam_size), 1, 16},
-    {OPT_INT, "-bo", "--best-of", "N", "samples to choose from above temperature 0 (default 5)", AT(best_of), 1, 16},
-    {OPT_NUMBER, NULL, "--patience", "X", "beam search goes on for X times the beams (default 1)", AT(patience), 1 / 16.0, 16},
-    {OPT_NUMBER, NULL, "--length-penalty", "X", "exponent of the length in scores; negative: divide by the length (default)", AT(length_penalty), -1, 1},
-    {OPT_NUMBER, "-tp", "--temperature", "X", "first temperature (default 0)", AT(temperature), 0, 1},
-    {OPT_NUMBER, "-tpi", "--temperature-inc", "X", "added after a failed try, up to 1 (default 0.2)", AT(temperature_inc), 0, 1},
+    {OPT_INT, "-bs", "--beam-size", "N", "beams at temperature 0; 1 is greedy (default 5)", IN(beam_size), 1, 16},
+    {OPT_INT, "-bo", "--best-of", "N", "samples to choose from above temperature 0 (default 5)", IN(best_of), 1, 16},
+    {OPT_NUMBER, NULL, "--patience", "X", "beam search goes on for X times the beams (default 1)", IN(patience), 1 / 16.0, 16},
+    {OPT_NUMBER, NULL, "--length-penalty", "X", "exponent of the length in scores; negative: divide by the length (default)", IN(length_penalty), -1, 1},
+    {OPT_NUMBER, "-tp", "--temperature", "X", "first temperature (default 0)", IN(temperature), 0, 1},
+    {OPT_NUMBER, "-tpi", "--temperature-inc", "X", "added after a failed try, up to 1 (default 0.2)", IN(temperature_inc), 0, 1},
     {OPT_ON, "-nf", "--no-fallback", NULL, "first temperature only", AT(no_fallback), 0, 0},
-    {OPT_THRESHOLD, "-et", "--entropy-thold", "X", "a try fails when its text compresses better than this; X is the reference's compression ratio, not an entropy (default 2.4)", AT(compression_ratio_max), -1e9, 1e9},
-    {OPT_THRESHOLD, "-lpt", "--logprob-thold", "X", "a try fails below this average log probability (default -1)", AT(logprob_min), -1e9, 1e9},
-    {OPT_THRESHOLD, "-nth", "--no-speech-thold", "X", "a failed window above this no-speech probability is silence (default 0.6)", AT(no_speech_max), -1e9, 1e9},
-    {OPT_OFF, "-sns", "--suppress-nst", NULL, "no symbols that are not speech; on by default, as in the reference", AT(keep_non_speech), 0, 0},
-    {OPT_ON, NULL, "--no-suppress-nst", NULL, "allow such symbols", AT(keep_non_speech), 0, 0},
-    {OPT_INT, "-mc", "--max-context", "N", "tokens of previous text as prompt; 0: none, negative: as many as fit (default)", AT(max_context), INT_MIN, INT_MAX},
-    {OPT_SEED, NULL, "--seed", "N", "of the samples above temperature 0 (default 0)", AT(seed), 0, 0},
+    {OPT_THRESHOLD, "-et", "--entropy-thold", "X", "a try fails when its text compresses better than this; X is the reference's compression ratio, not an entropy (default 2.4)", IN(compression_ratio_max), -1e9, 1e9},
+    {OPT_THRESHOLD, "-lpt", "--logprob-thold", "X", "a try fails below this average log probability (default -1)", IN(logprob_min), -1e9, 1e9},
+    {OPT_THRESHOLD, "-nth", "--no-speech-thold", "X", "a failed window above this no-speech probability is silence (default 0.6)", IN(no_speech_max), -1e9, 1e9},
+    {OPT_ON, "-sns", "--suppress-nst", NULL, "no symbols that are not speech; on by default, as in the reference", IN(suppress_non_speech), 0, 0},
+    {OPT_OFF, NULL, "--no-suppress-nst", NULL, "allow such symbols", IN(suppress_non_speech), 0, 0},
+    {OPT_INT, "-mc", "--max-context", "N", "tokens of previous text as prompt; 0: none, negative: as many as fit (default)", IN(max_context), INT_MIN, INT_MAX},
+    {OPT_SEED, NULL, "--seed", "N", "of the samples above temperature 0 (default 0)", IN(seed), 0, 0},
 
     {OPT_SECTION, 0, 0, 0, "Output", 0, 0, 0},
-    {OPT_ON, "-nt", "--no-timestamps", NULL, "decode without timestamps, print text only", AT(no_timestamps), 0, 0},
+    {OPT_ON, "-nt", "--no-timestamps", NULL, "decode without timestamps, print text only", IN(no_timestamps), 0, 0},
     {OPT_ON, "-otxt", "--output-txt", NULL, "write FILE.txt", AT(wanted[0]), 0, 0},
     {OPT_ON, "-osrt", "--output-srt", NULL, "write FILE.srt (subtitles)", AT(wanted[1]), 0, 0},
     {OPT_ON, "-ovtt", "--output-vtt", NULL, "write FILE.vtt (subtitles)", AT(wanted[2]), 0, 0},
@@ -177,13 +175,26 @@ static bool check_options(struct options *o) {
     else if (n_stdin && n_wanted(o) && o->prefixes.n == 0)
         cli_say("standard input has no name to derive a file name from; add -of PREFIX, or -of - "
                 "for standard output");
-    else if (o->carry_prompt && !o->prompt)
+    else if (o->params.carry_initial_prompt && !o->params.initial_prompt)
         cli_say("--carry-initial-prompt needs a --prompt to carry");
-    else if (o->language && !(o->language = known_language(o->language)))
+    else if (o->params.language && !(o->params.language = known_language(o->params.language)))
         return false;
     else
         return check_prefixes(o);
     return false;
+}
+
+/* Options that the library knows in another form. */
+static void complete_params(struct options *o) {
+    struct wisp_params *p = &o->params;
+    p->task = o->translate ? WISP_TRANSLATE : WISP_TRANSCRIBE;
+    p->offset = o->offset_ms / 1000.0;
+    p->duration = o->duration_ms / 1000.0;
+    p->condition_on_previous = p->max_context != 0;
+    if (p->max_context < 0)
+        p->max_context = -1;
+    if (o->no_fallback)
+        p->temperature_inc = 0;
 }
 
 /* ------------------------------------------------------------------ one file */
@@ -205,7 +216,7 @@ static void on_segments(void *user, const struct wisp_segment *segments, size_t 
         return;
     progress_hide(&run->progress);
     for (size_t i = 0; i < n; i++)
-        out_line(stdout, &segments[i], !run->o->no_timestamps);
+        out_line(stdout, &segments[i], !run->o->params.no_timestamps);
     errno = 0;
     if (fflush(stdout) != 0 || ferror(stdout))
         run->stdout_errno = errno ? errno : EIO;
@@ -213,59 +224,30 @@ static void on_segments(void *user, const struct wisp_segment *segments, size_t 
 
 static void on_progress(void *user, double done, double total) {
     struct run *run = user;
-    progress_audio(&run->progress, run->o->offset_ms / 1000.0, done, total);
+    progress_audio(&run->progress, run->o->params.offset, done, total);
 }
 
 static bool should_abort(void *user) {
     return interrupted() || ((struct run *)user)->stdout_errno != 0;
 }
 
-static void fill_params(struct wisp_params *p, const struct options *o, struct run *run) {
-    wisp_params_init(p);
-    p->task = o->translate ? WISP_TRANSLATE : WISP_TRANSCRIBE;
-    p->language = o->language;
-    p->detect_language_only = o->detect_language;
-    p->no_timestamps = o->no_timestamps;
-    p->beam_size = o->beam_size;
-    p->best_of = o->best_of;
-    p->patience = o->patience;
-    p->length_penalty = o->length_penalty;
-    p->temperature = o->temperature;
-    p->temperature_inc = o->no_fallback ? 0 : o->temperature_inc;
-    p->compression_ratio_max = o->compression_ratio_max;
-    p->logprob_min = o->logprob_min;
-    p->no_speech_max = o->no_speech_max;
-    p->initial_prompt = o->prompt;
-    p->carry_initial_prompt = o->carry_prompt;
-    p->condition_on_previous = o->max_context != 0;
-    p->max_context = o->max_context < 0 ? -1 : o->max_context;
-    p->suppress_non_speech = !o->keep_non_speech;
-    p->offset = o->offset_ms / 1000.0;
-    p->duration = o->duration_ms / 1000.0;
-    p->seed = o->seed;
-    p->on_segments = on_segments;
-    p->on_progress = on_progress;
-    p->should_abort = should_abort;
-    p->user = run;
-}
-
 /* English-only models know one language and one task, as the reference and whisper-cli say too. */
 static enum cli_exit fit_to_model(struct options *o, const struct wisp_model_info *info) {
     if (info->multilingual)
         return CLI_DONE;
-    if (o->detect_language) {
+    if (o->params.detect_language_only) {
         cli_say("-dl: '%s' is an English-only model and cannot detect languages; give a "
                 "multilingual one",
                 info->path);
         return CLI_USAGE;
     }
-    bool other = o->language && strcmp(o->language, "auto") != 0 && strcmp(o->language, "en") != 0;
+    bool other = o->params.language && strcmp(o->params.language, "auto") != 0 &&
+                 strcmp(o->params.language, "en") != 0;
     if (other || o->translate)
         cli_say("warning: '%s' is an English-only model; %s", info->path,
                 other ? "the language is English, whatever -l says"
                       : "there is nothing to translate");
-    o->language = NULL;
-    o->translate = false;
+    o->params.task = WISP_TRANSCRIBE;
     return CLI_DONE;
 }
 
@@ -303,7 +285,8 @@ static enum cli_exit write_outputs(const struct run *run, const struct wisp_resu
                                    bool partial) {
     const struct out_doc doc = {.result = result,
                                 .model = &run->session->info,
-                                .task = run->o->translate ? "translate" : "transcribe",
+                                .task = run->o->params.task == WISP_TRANSLATE ? "translate"
+                                                                              : "transcribe",
                                 .interrupted = partial};
     enum cli_exit first = CLI_DONE;
     for (int i = 0; i < N_FORMATS; i++) {
@@ -352,8 +335,8 @@ static enum cli_exit stopped(const struct run *run, const struct wisp_result *re
 
 /* Seconds of audio that -ot and -d leave. */
 static double audio_worked_on(const struct options *o, double duration) {
-    double begin = fmin(o->offset_ms / 1000.0, duration);
-    double end = o->duration_ms > 0 ? fmin(begin + o->duration_ms / 1000.0, duration) : duration;
+    double begin = fmin(o->params.offset, duration);
+    double end = o->params.duration > 0 ? fmin(begin + o->params.duration, duration) : duration;
     return end - begin;
 }
 
@@ -374,7 +357,7 @@ static void print_summary(const struct run *run, const struct wisp_result *r) {
 }
 
 static enum cli_exit finished(const struct run *run, const struct wisp_result *result) {
-    if (run->o->detect_language) {
+    if (run->o->params.detect_language_only) {
         printf("%s\n", result->language ? result->language : "");
         if (!run->o->no_prints)
             cli_say("%s: language %s, probability %.3f", input_name(run->file),
@@ -387,7 +370,7 @@ static enum cli_exit finished(const struct run *run, const struct wisp_result *r
 
 static enum cli_exit transcribe_file(struct run *run, const struct wisp_audio_params *audio) {
     const struct options *o = run->o;
-    struct wisp_params params;
+    struct wisp_params params = o->params;
     struct wisp_result *result = NULL;
     struct wisp_error err = {0};
     enum cli_exit code = check_outputs(run);
@@ -396,7 +379,10 @@ static enum cli_exit transcribe_file(struct run *run, const struct wisp_audio_pa
     bool stdout_is_taken = n_wanted(o) && is_stdout(run->prefix);
     run->print_segments = !stdout_is_taken;
     progress_init(&run->progress, !o->no_prints || o->print_progress, o->print_progress);
-    fill_params(&params, o, run);
+    params.on_segments = on_segments;
+    params.on_progress = on_progress;
+    params.should_abort = should_abort;
+    params.user = run;
     int rc = wisp_transcribe_file(run->session->ctx, run->file, audio, &params, &result, &err);
     progress_hide(&run->progress);
     if (rc == WISP_E_CANCELLED || (rc != 0 && interrupted()))
@@ -462,6 +448,7 @@ static enum cli_exit run_options(struct options *o) {
     enum cli_exit code = check_options(o) ? parse_raw(o->raw, &audio) : CLI_USAGE;
     if (code != CLI_DONE)
         return code;
+    complete_params(o);
     enum cli_exit *readable = calloc(o->files.n, sizeof *readable);
     if (!readable)
         return cli_fail_nomem();
@@ -472,27 +459,10 @@ static enum cli_exit run_options(struct options *o) {
     return code;
 }
 
-static void set_defaults(struct options *o) {
-    struct wisp_params p;
-    wisp_params_init(&p);
-    *o = (struct options){.beam_size = p.beam_size,
-                          .best_of = p.best_of,
-                          .max_context = -1,
-                          .temperature = p.temperature,
-                          .temperature_inc = p.temperature_inc,
-                          .compression_ratio_max = p.compression_ratio_max,
-                          .logprob_min = p.logprob_min,
-                          .no_speech_max = p.no_speech_max,
-                          .patience = p.patience,
-                          .length_penalty = p.length_penalty,
-                          .keep_non_speech = !p.suppress_non_speech,
-                          .seed = p.seed};
-}
-
 int cmd_transcribe(int argc, char **argv) {
-    struct options o;
+    struct options o = {0};
     enum cli_exit code = CLI_DONE;
-    set_defaults(&o);
+    wisp_params_init(&o.params);
     if (!args_parse(argc, argv, table, &o, &o.files))
         code = CLI_USAGE;
     else if (o.help)

@@ -539,6 +539,13 @@ class CliTest(unittest.TestCase):
                 self.assertIn("-->", out)
         self.assert_error(self.wisp("a.wav", "--decoder-weights", "int4"), 1, "one of: f32, bf16, int8")
 
+    def test_symbols_that_are_not_speech(self):
+        tiny_model.write_model(self.dir / "loud.bin", True, loud=ord("="))
+        run = lambda *options: self.run_wisp("-m", "loud.bin", *FAST, "-nt", "-np", "a.wav", *options)[1]
+        self.assertIn("=", run("--no-suppress-nst"))
+        self.assertNotIn("=", run())
+        self.assertNotIn("=", run("--no-suppress-nst", "-sns"))
+
     def test_fallback_shows_its_temperature(self):
         """A threshold that nothing passes: the last temperature is reached; -nf: the first is kept."""
         options = ["-m", self.multi, "-bs", "1", "-bo", "1", "a.wav", "-oj", "-np"]
