@@ -728,5 +728,8 @@ class CliTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # as a terminal gives them to a program
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     WISP = os.path.abspath(sys.argv.pop(1))
     unittest.main()
