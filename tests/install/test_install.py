@@ -64,8 +64,7 @@ class InstallTest(unittest.TestCase):
                          rf"^ +\d+\.\d\d +{words}\n$")
         for args, said in (([], "usage"), (["none.bin", "none.wav"], "'none.bin'")):
             done = subprocess.run([program, *args], env=env, text=True, capture_output=True)
-            self.assertEqual((done.stdout, said in done.stderr), ("", True), done.stderr)
-        self.assertEqual(done.returncode, 1)
+            self.assertEqual((done.returncode, done.stdout, said in done.stderr), (1, "", True), done.stderr)
 
 
 if __name__ == "__main__":
