@@ -539,6 +539,34 @@ class CliTest(unittest.TestCase):
                 self.assertIn("-->", out)
         self.assert_error(self.wisp("a.wav", "--decoder-weights", "int4"), 1, "one of: f32, bf16, int8")
 
+    def test_search_options_on_the_bundled_clip(self):
+        """How many steps and tries it takes, and how probable the text is, shows what was done."""
+        models = pathlib.Path(WISP).parent.parent / "models"
+
+        def run(*options):
+            self.assertEqual(self.run_wisp("-m", models / "nano-digits.bin", models / "demo.wav", "-np", "-oj",
+                                           "-of", "o", *options)[::2], (0, ""))
+            root = json.loads((self.dir / "o.json").read_text())
+            return (root["timings"]["decoder_steps"], root["timings"]["fallbacks"],
+                    root["segments"][0]["avg_logprob"])
+        steps, tries, logprob = run()
+        self.assertEqual(tries, 0)
+        self.assertGreater(run("--patience", "2")[0], steps)
+        self.assertEqual(run("--length-penalty", "1")[0], steps)
+        one, five = run("-tp", "1", "-bo", "1"), run("-tp", "1", "-bo", "5")
+        self.assertLess(one[2], five[2])  # the best of five samples is better than the first
+        self.assertLess(five[2], logprob)
+        self.assertEqual([run("-lpt", "0", "-bo", "1", *more)[1] for more in
+                          ([], ["-tpi", "0.5"], ["-tp", "0.8"], ["-nf"])], [5, 2, 1, 0])
+        self.assertEqual(run("-et", "0.1", "-bo", "1")[1], 5)
+
+    def test_previous_text(self):
+        tiny_model.write_wav(self.dir / "o.wav", tiny_model.samples(65))
+        none, some, all = (self.wisp("o.wav", "-np", "-nt", "-l", "en", "-mc", n)[1] for n in ("0", "2", "-1"))
+        self.assertEqual(len({none, some, all}), 3)
+        self.assertEqual(self.wisp("o.wav", "-np", "-nt", "-l", "en", "-mc", "-7")[1], all)
+        self.assertEqual(len({text.split()[0] for text in (none, some, all)}), 1)  # the first window has none
+
     def test_symbols_that_are_not_speech(self):
         tiny_model.write_model(self.dir / "loud.bin", True, loud=ord("="))
         run = lambda *options: self.run_wisp("-m", "loud.bin", *FAST, "-nt", "-np", "a.wav", *options)[1]
