@@ -65,8 +65,11 @@ static int check_params(const struct wisp_ctx *ctx, const struct wisp_params *p,
     for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
         const struct range *r = &ranges[i];
         if (isnan(r->value) ? !r->nan_ok : r->value < r->min || r->value > r->max)
-            return wi_err_set(err, WISP_E_ARG, "%s %g is out of range; give %g to %g", r->name, r->value,
-                              r->min, r->max);
+            return r->min == -INFINITY
+                       ? wi_err_set(err, WISP_E_ARG, "%s %g is out of range; give at most %g", r->name,
+                                    r->value, r->max)
+                       : wi_err_set(err, WISP_E_ARG, "%s %g is out of range; give %g to %g", r->name,
+                                    r->value, r->min, r->max);
     }
     if (p->language && strcmp(p->language, "auto") != 0 && wi_lang_find(p->language) < 0)
         return wi_err_set(err, WISP_E_ARG,

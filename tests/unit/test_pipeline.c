@@ -393,7 +393,7 @@ static void arguments(void **state) {
     REFUSED(best_of, 17, "best of");
     REFUSED(patience, 0.0, "patience");
     REFUSED(patience, NAN, "patience");
-    REFUSED(length_penalty, 1.5, "length penalty");
+    REFUSED(length_penalty, 1.5, "length penalty 1.5 is out of range; give at most 1");
     REFUSED(temperature, -0.1, "temperature");
     REFUSED(temperature, 1.1, "temperature");
     REFUSED(temperature, NAN, "temperature");
