@@ -190,7 +190,6 @@ static void complete_params(struct options *o) {
     p->task = o->translate ? WISP_TRANSLATE : WISP_TRANSCRIBE;
     p->offset = o->offset_ms / 1000.0;
     p->duration = o->duration_ms / 1000.0;
-    p->condition_on_previous = p->max_context != 0;
     if (p->max_context < 0)
         p->max_context = -1;
     if (o->no_fallback)

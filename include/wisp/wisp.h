@@ -224,7 +224,8 @@ struct wisp_params {
     const char *initial_prompt;     /* text before the first window; NULL = none */
     bool carry_initial_prompt;      /* put it before every window */
     bool condition_on_previous;     /* previous text as prompt, default true */
-    int max_context;                /* tokens of previous text; -1 = n_text_ctx/2 - 1; 0 = none */
+    int max_context;                /* tokens of previous text, besides the initial prompt; -1 = as
+                                       many as fit (n_text_ctx/2 - 1 with it); 0 = none */
     bool suppress_blank;            /* default true */
     bool suppress_non_speech;       /* suppress symbols that are not speech, default true */
     double max_initial_timestamp;   /* seconds, default 1.0; NAN = off */

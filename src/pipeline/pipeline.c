@@ -190,34 +190,32 @@ static void set_range(struct run *run) {
 
 /* ---------------------------------------------------------------- one window */
 
-/* The previous text that the window is decoded after. */
+/* Where the reference's all_tokens[ignored:][-room:] starts, room being what a carried prompt leaves of
+ * `max`: all of it counts when that is 0, and all but the first -room tokens when it is negative. */
+static size_t cut_to_room(size_t ignored, size_t n_tokens, size_t carried, size_t max) {
+    size_t have = n_tokens - ignored;
+    if (carried < max)
+        return have > max - carried ? n_tokens - (max - carried) : ignored;
+    return have > carried - max ? ignored + (carried - max) : n_tokens;
+}
+
+/* The text that the window is decoded after: the initial prompt and previous text.  max_context bounds
+ * the latter; where it cuts, an initial prompt that is not carried is gone too. */
 static void choose_prompt(struct run *run) {
     const struct wisp_params *p = run->params;
     const struct wi_result_builder *b = &run->result;
-    size_t max = (size_t)(run->ctx->model->file->dims.n_text_ctx / 2 - 1), carried = 0;
-    size_t from = run->prompt_from;
-    size_t limit = p->max_context >= 0 && (size_t)p->max_context < max ? (size_t)p->max_context : max;
-    if (p->carry_initial_prompt) {
-        carried = b->n_prompt;
-        from = from > carried ? from : carried;
-        /* The reference slices [-(max - carried):]: all of it when that is 0, and when it is negative
-         * all but the first; the cut to `max` below then drops the carried prompt's beginning. */
-        size_t have = b->n_tokens - from, room = max > carried ? max - carried : 0;
-        if (room > 0 && have > room)
-            from = b->n_tokens - room;
-        else if (carried > max)
-            from = carried - max < have ? from + (carried - max) : b->n_tokens;
+    size_t max = (size_t)(run->ctx->model->file->dims.n_text_ctx / 2 - 1), n = b->n_tokens;
+    size_t carried = p->carry_initial_prompt ? b->n_prompt : 0;
+    size_t heard = run->prompt_from > b->n_prompt ? run->prompt_from : b->n_prompt;
+    size_t from = p->carry_initial_prompt ? cut_to_room(heard, n, carried, max) : run->prompt_from;
+    if (p->max_context >= 0 && n - heard > (size_t)p->max_context) {
+        size_t bound = n - (size_t)p->max_context;
+        from = from > bound ? from : bound;
     }
-    size_t previous = b->n_tokens - from;
-    if (p->max_context >= 0 && previous > limit) {
-        from = b->n_tokens - limit;
-        previous = limit;
-    }
-    size_t total = carried + previous, skip = total > max ? total - max : 0;
-    run->n_prompt = 0;
+    size_t total = carried + n - from, skip = total > max ? total - max : 0;
+    run->n_prompt = total - skip;
     for (size_t i = skip; i < total; i++)
-        run->prompt[run->n_prompt++] =
-            i < carried ? b->tokens[i] : b->tokens[from + (i - carried)];
+        run->prompt[i - skip] = b->tokens[i < carried ? i : from + i - carried];
 }
 
 /* Temperatures rise until the text is neither too repetitive nor too improbable, or there is silence. */
@@ -319,7 +317,7 @@ static int run_window(struct run *run, struct wisp_error *err) {
         run->seek += size;
     } else if (rc == WISP_OK) {
         rc = add_segments(run, size, &d, err);
-        if (!p->condition_on_previous || d.temperature > 0.5)
+        if (!p->condition_on_previous || p->max_context == 0 || d.temperature > 0.5)
             run->prompt_from = run->result.n_tokens;
         if (rc == WISP_OK && p->on_segments && r->n_segments > first)
             p->on_segments(p->user, r->segments + first, r->n_segments - first);

@@ -211,10 +211,17 @@ static void prompts(void **state) {
     struct wisp_params p = quick();
     p.max_context = 0;
     struct wisp_result *none = run(ctx, LONG, &p), *some;
-    p.initial_prompt = "abc";
-    some = run(ctx, LONG, &p); /* no tokens of it fit */
-    assert_string_equal(none->text, some->text);
+    p.initial_prompt = "abc"; /* before the first window, although no previous text is wanted */
+    some = run(ctx, LONG, &p);
+    assert_string_not_equal(none->text, some->text);
+    p.condition_on_previous = false;
+    p.max_context = -1;
+    struct wisp_result *same = run(ctx, LONG, &p);
+    assert_string_equal(some->text, same->text);
+    wisp_result_free(&same);
     wisp_result_free(&some);
+    p.condition_on_previous = true;
+    p.max_context = 0;
     p.carry_initial_prompt = true; /* carried whatever the bound on previous text */
     some = run(ctx, LONG, &p);
     assert_string_not_equal(none->text, some->text);
