@@ -586,9 +586,42 @@ class CliTest(unittest.TestCase):
                 root = json.loads((self.dir / "a.wav.json").read_text())
                 self.assertAlmostEqual(root["segments"][0]["temperature"], temperature)
 
+    def temperatures(self, *options):
+        """Of the first window's segments, where 1 is the only temperature to fall back to."""
+        rc, out, err = self.run_wisp("-m", self.multi, "-bs", "1", "-bo", "1", "-t", "2", "-tpi", "1", "a.wav", "-oj",
+                                     "-np", *map(str, options))
+        self.assertEqual((rc, err), (0, ""))
+        self.root = json.loads((self.dir / "a.wav.json").read_text())
+        return {s["temperature"] for s in self.root["segments"] if s["seek"] == 0}
+
+    def at_temperature_0(self, key):
+        self.assertEqual(self.temperatures("-et", "none", "-lpt", "none", "-nth", "none"), {0.0})
+        return self.root["segments"][0][key]
+
+    def test_compression_ratio_threshold(self):
+        at = self.at_temperature_0("compression_ratio")
+        others = ["-lpt", "none", "-nth", "none"]
+        self.assertEqual(self.temperatures("-et", at, *others), {0.0})
+        self.assertEqual(self.temperatures("-et", at - 1e-9, *others), {1.0})
+        self.assertEqual(self.temperatures("-et", at - 1e-9, *others, "-nf"), {0.0})
+
+    def test_logprob_threshold(self):
+        at = self.at_temperature_0("avg_logprob")
+        others = ["-et", "none", "-nth", "none"]
+        self.assertEqual(self.temperatures("-lpt", at, *others), {0.0})
+        self.assertEqual(self.temperatures("-lpt", at + 1e-9, *others), {1.0})
+        self.assertEqual(self.temperatures("-lpt", at + 1e-9, *others, "-nf"), {0.0})
+
     def test_no_speech_threshold(self):
-        rc, out, err = self.wisp("a.wav", "-nth", "-1", "-lpt", "0", "-np")
-        self.assertEqual((rc, out, err), (0, "", ""))
+        at, logprob = self.at_temperature_0("no_speech_prob"), self.root["segments"][0]["avg_logprob"]
+        below = at * (1 - 1e-9)
+        improbable, probable = ["-et", "none", "-lpt", logprob + 1e-9], ["-et", "none", "-lpt", logprob - 1e-9]
+        self.assertEqual(self.temperatures("-nth", at, *improbable), {1.0})
+        self.assertEqual(self.temperatures("-nth", below, *improbable), set())  # silence: no text, no other try
+        self.assertEqual(self.root["timings"]["fallbacks"], 0)
+        self.assertEqual(self.temperatures("-nth", below, *probable), {0.0})
+        self.assertEqual(self.temperatures("-nth", at, "-et", "none", "-lpt", "none"), {0.0})
+        self.assertEqual(self.temperatures("-nth", below, "-et", "none", "-lpt", "none"), set())
 
     # ---------------------------------------------------------------- models
 
