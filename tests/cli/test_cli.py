@@ -435,7 +435,8 @@ class CliTest(unittest.TestCase):
                 process = self.start_long("-oj", "-osrt")
                 first = process.stdout.readline()
                 process.send_signal(number)
-                out, err = process.communicate(timeout=30)
+                out, err = process.stdout.read(), process.stderr.read()  # not communicate(): readline() has read ahead
+                process.wait(120)
                 self.assertEqual(process.returncode, 4, err)
                 self.assertIn("interrupted", err)
                 root = json.loads((self.dir / "o.wav.json").read_text())
