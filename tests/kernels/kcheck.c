@@ -350,6 +350,29 @@ static void check_softmax(void) {
         }
 }
 
+/* Of lengths that are shorter and longer than what is added in f32 before f64 takes over. */
+static void check_sums(void) {
+    for (int n = 0; n < 3000; n += 1 + n / 12) {
+        struct guarded g;
+        float *x = guarded_alloc(&g, (size_t)n * 4), max = -INFINITY;
+        for (int i = 0; i < n; i++) {
+            x[i] = n > 2 && i % 7 == 3 ? -INFINITY : uniform(-60, 60);
+            max = x[i] > max ? x[i] : max;
+        }
+        assert_true(kern.max(x, n) == max);
+        double sum = 0, bound = 0;
+        for (int i = 0; i < n; i++) {
+            double arg = (double)x[i] - max, p = exp(arg);
+            sum += p;
+            bound += p > 0 ? 0x1p-24 * (4 + 32 - 2 * arg) * p + 1e-37 : 0;
+        }
+        double got = n > 0 ? kern.sum_exp(x, n, max) : 0;
+        if (!(fabs(got - sum) <= bound))
+            fail_msg("sum of %d exp: %.9g, not %.9g", n, got, sum);
+        guarded_free(&g);
+    }
+}
+
 /* Floats that follow each other when sorted: bits with the sign folded. */
 static float nth_float(int32_t n) {
     uint32_t bits = n < 0 ? 0x80000000u | (uint32_t)-n : (uint32_t)n;
@@ -553,6 +576,7 @@ LEVEL_TEST(to_bf16)
 LEVEL_TEST(products)
 LEVEL_TEST(thread_counts)
 LEVEL_TEST(softmax)
+LEVEL_TEST(sums)
 LEVEL_TEST(exp_accuracy)
 LEVEL_TEST(gelu)
 LEVEL_TEST(gelu_values)
@@ -589,7 +613,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(softmax),   cmocka_unit_test(exp_accuracy),
         cmocka_unit_test(gelu),      cmocka_unit_test(gelu_values),
         cmocka_unit_test(layernorm), cmocka_unit_test(attention),
-        cmocka_unit_test(panels),
+        cmocka_unit_test(panels),    cmocka_unit_test(sums),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
