@@ -133,6 +133,8 @@ static void test_errors(void **state) {
         {"jl #nowhere", "there is no label 'nowhere'"},
         {"a:\nnop\na:", "x.s:3: label 'a' is there since line 1"},
         {"a:\nnop\n.label a, 1", "x.s:3: label 'a' is there since line 1"},
+        {".section x, 0, code\na:\nnop\n.section y, 4, code\na:\nnop",
+         "x.s:5: label 'a' is there since line 2"},
         {".label a, 3\nnop", "x.s:1: label 'a' is outside of its section"},
         {".label a", "'.label NAME, ADDRESS'"},
         {".byte 256", "'256' is no byte"},
@@ -309,6 +311,12 @@ static void test_targets(void **state) {
         assemble(".section .text, 0x0, code\nj #8\nnop\nnop\njz r0, #2\njnz r1, #0x1000\n", NULL);
     expect_text(program, true,
                 ".section .text, 0x0, code\nj #.L8\nnop\n.L8:\nnop\njz r0, #2\njnz r1, #4096\n");
+    wisp_npu_program_close(&program);
+    /* sections that overlap: one name, one address, two lines */
+    static const char overlapping[] = ".section a, 0x0, code\nj #.L6\n.L6:\nnop\n"
+                                      ".section b, 0x0, code\nj #.L6\n.L6:\nnopx\n";
+    program = assemble(overlapping, NULL);
+    expect_text(program, true, overlapping);
     wisp_npu_program_close(&program);
 }
 

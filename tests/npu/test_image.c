@@ -333,8 +333,9 @@ static void bad_commands_are_refused(void **state) {
         {{0x00ff0111, 5, 0, 0}, 4, WISP_E_FORMAT, "longer than what is left"},
         {{0x00ff0111}, 1, WISP_E_FORMAT, "longer than what is left"},
         {{0x00ff0111, 0xffffffff}, 2, WISP_E_FORMAT, "longer than what is left"},
-        {{0x01020103, 0x1234, 1}, 3, WISP_E_FORMAT, "longer than what is left"},
+        {{0x01020103, 0x1234, 1}, 3, WISP_E_FORMAT, "0x01020103 at word 5 has bits"},
         {{0x00ff0111, 2, 0, 0}, 4, WISP_OK, ""},
+        {{0x01000111}, 1, WISP_E_FORMAT, "bits beyond its length"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         assert_int_equal(read_cdo(cases[i].words, cases[i].n, &err), cases[i].rc);

@@ -427,6 +427,10 @@ static const struct named *find_label(const struct named *names, size_t n,
     return low < n && compare_text(names[low].name, ref) == 0 ? &names[low] : NULL;
 }
 
+static uint32_t address_of(const struct reader *r, const struct wi_asm_label *label) {
+    return r->prog->sections[label->section].address + (uint32_t)label->offset;
+}
+
 static int resolve(struct reader *r, struct fixup *f, const struct named *names, size_t n) {
     const struct named *named = find_label(names, n, &f->ref);
     uint8_t bytes[WI_ISA_MAX_BYTES];
@@ -436,7 +440,7 @@ static int resolve(struct reader *r, struct fixup *f, const struct named *names,
                       f->ref.name);
     const struct wi_asm_label *label = &r->prog->labels[named->label];
     struct wi_isa_op *op = &f->bundle.op[f->ref.slot];
-    op->v[f->ref.field] = (int32_t)(r->prog->sections[label->section].address + label->offset);
+    op->v[f->ref.field] = (int32_t)address_of(r, label);
     int size = wi_isa_pack(&f->bundle, bytes);
     if (!size)
         return broken(r, "label '%s' is at 0x%x, which this operand cannot hold", label->name,
@@ -445,12 +449,20 @@ static int resolve(struct reader *r, struct fixup *f, const struct named *names,
     return check_bytes(r, f->expected, f->has_expected ? (size_t)size : 0, bytes, (size_t)size);
 }
 
-/* Every label once, and inside its section or at its end. */
+/* Two labels of one name, unless they name one address: the listing of sections that overlap has a
+ * line for it in each. */
+static bool is_double(const struct reader *r, const struct named *a, const struct named *b) {
+    const struct wi_asm_label *x = &r->prog->labels[a->label], *y = &r->prog->labels[b->label];
+    return strcmp(a->name, b->name) == 0 &&
+           (x->section == y->section || address_of(r, x) != address_of(r, y));
+}
+
+/* Every name for one address, and every label inside its section or at its end. */
 static int check_labels(struct reader *r, const struct named *names, size_t n) {
     for (size_t i = 0; i < n; i++) {
         const struct wi_asm_label *label = &r->prog->labels[names[i].label];
         r->line = names[i].line;
-        if (i && strcmp(names[i - 1].name, names[i].name) == 0)
+        if (i && is_double(r, &names[i - 1], &names[i]))
             return broken(r, "label '%s' is there since line %d", names[i].name, names[i - 1].line);
         if (label->offset > r->prog->sections[label->section].bytes.len)
             return broken(r, "label '%s' is outside of its section", names[i].name);

@@ -4,7 +4,8 @@
 #include "npu/image/words.h"
 
 /* Commands: those that the loader in XRT's aie-pdi-transform accepts; it refuses all others.  A
- * command word is opcode | payload words << 16, with 1 ("general") as the opcode's high byte. */
+ * command word is opcode | payload words << 16, with 1 ("general") as the opcode's high byte and
+ * nothing in bits 31:24. */
 enum {
     MAGIC = 0x004f4443, /* "CDO\0" */
     VERSION = 0x0200,
@@ -82,6 +83,11 @@ int wi_cdo_read(struct wi_cfg *cfg, const uint32_t *words, size_t n, struct wisp
     size_t at = WI_CDO_HEADER_WORDS, end = rc == WISP_OK ? at + words[3] : 0;
     while (rc == WISP_OK && at < end) {
         size_t first = at + 1, length = words[at] >> 16;
+        if (length > LONG)
+            return wi_err_set(
+                err, WISP_E_FORMAT,
+                "the CDO's command word 0x%08x at word %zu has bits beyond its length", words[at],
+                at);
         if (length == LONG && first < end)
             length = words[first++];
         if (length > end - first)
