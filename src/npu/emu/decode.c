@@ -11,17 +11,16 @@
 
 /* Lanes of 8, 16 and 32 bits, of the sign that the control register gives, and signed. */
 #define LANES(name, op)                                                                            \
-    {name ".d8", wi_emu_x_lanes, op, 8, 0, CR_VADD_SIGN, 0},                                       \
-        {name ".d16", wi_emu_x_lanes, op, 16, 0, CR_VADD_SIGN, 0},                                 \
-        {name ".d32", wi_emu_x_lanes, op, 32, 0, CR_VADD_SIGN, 0},                                 \
-        {name ".s8", wi_emu_x_lanes, op, 8, 0, SIGNED, 0},                                         \
-        {name ".s16", wi_emu_x_lanes, op, 16, 0, SIGNED, 0}, {                                     \
-        name ".s32", wi_emu_x_lanes, op, 32, 0, SIGNED, 0                                          \
+    {name ".d8", X_lanes, op, 8, 0, CR_VADD_SIGN, 0},                                              \
+        {name ".d16", X_lanes, op, 16, 0, CR_VADD_SIGN, 0},                                        \
+        {name ".d32", X_lanes, op, 32, 0, CR_VADD_SIGN, 0},                                        \
+        {name ".s8", X_lanes, op, 8, 0, SIGNED, 0}, {name ".s16", X_lanes, op, 16, 0, SIGNED, 0},  \
+    {                                                                                              \
+        name ".s32", X_lanes, op, 32, 0, SIGNED, 0                                                 \
     }
 #define PLAIN_LANES(name, op)                                                                      \
-    {name "8", wi_emu_x_lanes, op, 8, 0, SIGNED, 0},                                               \
-        {name "16", wi_emu_x_lanes, op, 16, 0, SIGNED, 0}, {                                       \
-        name "32", wi_emu_x_lanes, op, 32, 0, SIGNED, 0                                            \
+    {name "8", X_lanes, op, 8, 0, SIGNED, 0}, {name "16", X_lanes, op, 16, 0, SIGNED, 0}, {        \
+        name "32", X_lanes, op, 32, 0, SIGNED, 0                                                   \
     }
 #define SIZES(name, fn)                                                                            \
     {name "8", fn, 0, 8, 0, NO_SIGN, 0}, {name "16", fn, 0, 16, 0, NO_SIGN, 0},                    \
@@ -46,66 +45,65 @@
 
 struct meaning {
     const char *mnemonic; /* without .2d and .3d */
-    void (*exec)(struct wi_emu_core *, const struct uop *);
-    uint8_t op, bits, from, sign;
-    uint32_t conf;
+    uint8_t family, op, bits, from, sign;
+    uint16_t conf;
 };
 
-static const struct meaning alu[] = {SCALAR("abs", wi_emu_x_abs),
-                                     SCALAR("adc", wi_emu_x_adc),
-                                     SCALAR("add", wi_emu_x_add),
-                                     SCALAR("and", wi_emu_x_and),
-                                     SCALAR("ashl", wi_emu_x_ashl),
-                                     SCALAR("clb", wi_emu_x_clb),
-                                     SCALAR("clz", wi_emu_x_clz),
-                                     SCALAR("divs", wi_emu_x_divs),
-                                     SCALAR("done", wi_emu_x_done),
-                                     SCALAR("eq", wi_emu_x_eq),
-                                     SCALAR("eqz", wi_emu_x_eqz),
-                                     SCALAR("event", wi_emu_x_event),
-                                     SCALAR("extend.s16", wi_emu_x_ext_s16),
-                                     SCALAR("extend.s8", wi_emu_x_ext_s8),
-                                     SCALAR("extend.u16", wi_emu_x_ext_u16),
-                                     SCALAR("extend.u8", wi_emu_x_ext_u8),
-                                     SCALAR("ge", wi_emu_x_ge),
-                                     SCALAR("geu", wi_emu_x_geu),
-                                     SCALAR("j", wi_emu_x_jump),
-                                     SCALAR("jl", wi_emu_x_call),
-                                     SCALAR("jnzd", wi_emu_x_jnzd),
-                                     SCALAR("lshl", wi_emu_x_lshl),
-                                     SCALAR("lt", wi_emu_x_lt),
-                                     SCALAR("ltu", wi_emu_x_ltu),
-                                     SCALAR("movx", wi_emu_x_mov_imm),
-                                     SCALAR("mul", wi_emu_x_mul),
-                                     SCALAR("ne", wi_emu_x_ne),
-                                     SCALAR("nez", wi_emu_x_nez),
-                                     SCALAR("or", wi_emu_x_or),
-                                     SCALAR("ret", wi_emu_x_ret),
-                                     SCALAR("sbc", wi_emu_x_sbc),
-                                     SCALAR("sel.eqz", wi_emu_x_sel_eqz),
-                                     SCALAR("sel.nez", wi_emu_x_sel_nez),
-                                     SCALAR("sub", wi_emu_x_sub),
-                                     SCALAR("xor", wi_emu_x_xor),
-                                     SCALAR("acq", wi_emu_x_acquire),
-                                     {"acq.cond", wi_emu_x_acquire, 1, 0, 0, NO_SIGN, 0},
-                                     SCALAR("rel", wi_emu_x_release),
-                                     {"rel.cond", wi_emu_x_release, 1, 0, 0, NO_SIGN, 0},
+static const struct meaning alu[] = {SCALAR("abs", X_abs),
+                                     SCALAR("adc", X_adc),
+                                     SCALAR("add", X_add),
+                                     SCALAR("and", X_and),
+                                     SCALAR("ashl", X_ashl),
+                                     SCALAR("clb", X_clb),
+                                     SCALAR("clz", X_clz),
+                                     SCALAR("divs", X_divs),
+                                     SCALAR("done", X_done),
+                                     SCALAR("eq", X_eq),
+                                     SCALAR("eqz", X_eqz),
+                                     SCALAR("event", X_event),
+                                     SCALAR("extend.s16", X_ext_s16),
+                                     SCALAR("extend.s8", X_ext_s8),
+                                     SCALAR("extend.u16", X_ext_u16),
+                                     SCALAR("extend.u8", X_ext_u8),
+                                     SCALAR("ge", X_ge),
+                                     SCALAR("geu", X_geu),
+                                     SCALAR("j", X_jump),
+                                     SCALAR("jl", X_call),
+                                     SCALAR("jnzd", X_jnzd),
+                                     SCALAR("lshl", X_lshl),
+                                     SCALAR("lt", X_lt),
+                                     SCALAR("ltu", X_ltu),
+                                     SCALAR("movx", X_mov_imm),
+                                     SCALAR("mul", X_mul),
+                                     SCALAR("ne", X_ne),
+                                     SCALAR("nez", X_nez),
+                                     SCALAR("or", X_or),
+                                     SCALAR("ret", X_ret),
+                                     SCALAR("sbc", X_sbc),
+                                     SCALAR("sel.eqz", X_sel_eqz),
+                                     SCALAR("sel.nez", X_sel_nez),
+                                     SCALAR("sub", X_sub),
+                                     SCALAR("xor", X_xor),
+                                     SCALAR("acq", X_acquire),
+                                     {"acq.cond", X_acquire, 1, 0, 0, NO_SIGN, 0},
+                                     SCALAR("rel", X_release),
+                                     {"rel.cond", X_release, 1, 0, 0, NO_SIGN, 0},
                                      {0}};
 
 static const struct meaning lng[] = {
-    SCALAR("j", wi_emu_x_jump),        SCALAR("jl", wi_emu_x_call),
-    SCALAR("jz", wi_emu_x_jump_z),     {"jnz", wi_emu_x_jump_z, 1, 0, 0, NO_SIGN, 0},
-    SCALAR("movxm", wi_emu_x_mov_imm), {0}};
+    SCALAR("j", X_jump),        SCALAR("jl", X_call),
+    SCALAR("jz", X_jump_z),     {"jnz", X_jump_z, 1, 0, 0, NO_SIGN, 0},
+    SCALAR("movxm", X_mov_imm), {0}};
 
 static const struct meaning mv[] = {
-    SCALAR("add.nc", wi_emu_x_add_nc),
-    SCALAR("mov", wi_emu_x_mov),
-    SCALAR("mov.d1", wi_emu_x_mov),
-    SCALAR("mov.d2", wi_emu_x_mov),
-    SCALAR("mov.d3", wi_emu_x_mov),
-    SCALAR("mov.d4", wi_emu_x_mov),
-    SCALAR("mov.d5", wi_emu_x_mov),
-    SCALAR("mov.d6", wi_emu_x_mov),
+    SCALAR("add.nc", X_add_nc),
+    SCALAR("mov", X_mov),
+    SCALAR("mov.d1", X_mov),
+    SCALAR("mov.d2", X_mov),
+    SCALAR("mov.d3", X_mov),
+    SCALAR("mov.d4", X_mov),
+    SCALAR("mov.d5", X_mov),
+    SCALAR("mov.d6", X_mov),
     LANES("vabs_gtz", WI_EMU_ABS_GTZ),
     LANES("vbneg_ltz", WI_EMU_BNEG_LTZ),
     LANES("vge", WI_EMU_GE),
@@ -121,112 +119,111 @@ static const struct meaning mv[] = {
     PLAIN_LANES("vsel.", WI_EMU_SEL),
     PLAIN_LANES("veqz.", WI_EMU_EQZ),
     PLAIN_LANES("vneg_gtz", WI_EMU_NEG_GTZ),
-    {"vge.bf16", wi_emu_x_lanes_bf16, WI_EMU_GE, 16, 0, NO_SIGN, 0},
-    {"vlt.bf16", wi_emu_x_lanes_bf16, WI_EMU_LT, 16, 0, NO_SIGN, 0},
-    {"vmax_lt.bf16", wi_emu_x_lanes_bf16, WI_EMU_MAX_LT, 16, 0, NO_SIGN, 0},
-    {"vmin_ge.bf16", wi_emu_x_lanes_bf16, WI_EMU_MIN_GE, 16, 0, NO_SIGN, 0},
-    SCALAR("vband", wi_emu_x_logic),
-    {"vbor", wi_emu_x_logic, 1, 0, 0, NO_SIGN, 0},
-    SIZES("vbcst.", wi_emu_x_broadcast),
-    SIZES("vbcstshfl.", wi_emu_x_broadcast_shuffle),
-    SIZES("vextbcst.", wi_emu_x_extract_broadcast),
-    SIZES("vinsert.", wi_emu_x_insert),
-    SIZES("vpush.lo.", wi_emu_x_push_lo),
-    SIZES("vpush.hi.", wi_emu_x_push_hi),
-    {"vextract.d8", wi_emu_x_extract, 0, 8, 0, CR_VADD_SIGN, 0},
-    {"vextract.d16", wi_emu_x_extract, 0, 16, 0, CR_VADD_SIGN, 0},
-    {"vextract.d32", wi_emu_x_extract, 0, 32, 0, CR_VADD_SIGN, 0},
-    {"vextract.d64", wi_emu_x_extract, 0, 64, 0, CR_VADD_SIGN, 0},
-    {"vextract.s8", wi_emu_x_extract, 0, 8, 0, SIGNED, 0},
-    {"vextract.s16", wi_emu_x_extract, 0, 16, 0, SIGNED, 0},
-    {"vextract.s32", wi_emu_x_extract, 0, 32, 0, SIGNED, 0},
-    {"vextract.s64", wi_emu_x_extract, 0, 64, 0, SIGNED, 0},
-    SCALAR("vshift", wi_emu_x_shift),
-    SCALAR("vshift.align", wi_emu_x_shift_align),
-    SCALAR("vshuffle", wi_emu_x_shuffle),
-    SCALAR("vmov", wi_emu_x_move),
-    SCALAR("vconv.fp32.bf16", wi_emu_x_conv_fp32),
-    SRS("vsrsm", wi_emu_x_srs, 16, 32),
-    SRS("vsrsm", wi_emu_x_srs, 32, 64),
-    UPS("vups", wi_emu_x_ups, 32, 16),
-    UPS("vups", wi_emu_x_ups, 32, 8),
-    UPS("vups", wi_emu_x_ups, 64, 16),
-    UPS("vups", wi_emu_x_ups, 64, 32),
+    {"vge.bf16", X_lanes_bf16, WI_EMU_GE, 16, 0, NO_SIGN, 0},
+    {"vlt.bf16", X_lanes_bf16, WI_EMU_LT, 16, 0, NO_SIGN, 0},
+    {"vmax_lt.bf16", X_lanes_bf16, WI_EMU_MAX_LT, 16, 0, NO_SIGN, 0},
+    {"vmin_ge.bf16", X_lanes_bf16, WI_EMU_MIN_GE, 16, 0, NO_SIGN, 0},
+    SCALAR("vband", X_logic),
+    {"vbor", X_logic, 1, 0, 0, NO_SIGN, 0},
+    SIZES("vbcst.", X_broadcast),
+    SIZES("vbcstshfl.", X_broadcast_shuffle),
+    SIZES("vextbcst.", X_extract_broadcast),
+    SIZES("vinsert.", X_insert),
+    SIZES("vpush.lo.", X_push_lo),
+    SIZES("vpush.hi.", X_push_hi),
+    {"vextract.d8", X_extract, 0, 8, 0, CR_VADD_SIGN, 0},
+    {"vextract.d16", X_extract, 0, 16, 0, CR_VADD_SIGN, 0},
+    {"vextract.d32", X_extract, 0, 32, 0, CR_VADD_SIGN, 0},
+    {"vextract.d64", X_extract, 0, 64, 0, CR_VADD_SIGN, 0},
+    {"vextract.s8", X_extract, 0, 8, 0, SIGNED, 0},
+    {"vextract.s16", X_extract, 0, 16, 0, SIGNED, 0},
+    {"vextract.s32", X_extract, 0, 32, 0, SIGNED, 0},
+    {"vextract.s64", X_extract, 0, 64, 0, SIGNED, 0},
+    SCALAR("vshift", X_shift),
+    SCALAR("vshift.align", X_shift_align),
+    SCALAR("vshuffle", X_shuffle),
+    SCALAR("vmov", X_move),
+    SCALAR("vconv.fp32.bf16", X_conv_fp32),
+    SRS("vsrsm", X_srs, 16, 32),
+    SRS("vsrsm", X_srs, 32, 64),
+    UPS("vups", X_ups, 32, 16),
+    UPS("vups", X_ups, 32, 8),
+    UPS("vups", X_ups, 64, 16),
+    UPS("vups", X_ups, 64, 32),
     {0}};
 
-static const struct meaning lda[] = {{"lda", wi_emu_x_load, 0, 32, 0, NO_SIGN, 0},
-                                     {"lda.s8", wi_emu_x_load, 0, 8, 0, SIGNED, 0},
-                                     {"lda.s16", wi_emu_x_load, 0, 16, 0, SIGNED, 0},
-                                     {"lda.u8", wi_emu_x_load, 0, 8, 0, NO_SIGN, 0},
-                                     {"lda.u16", wi_emu_x_load, 0, 16, 0, NO_SIGN, 0},
-                                     SCALAR("mov", wi_emu_x_stream_get),
-                                     {"mov.nb", wi_emu_x_stream_get, 1, 0, 0, NO_SIGN, 0},
-                                     SCALAR("mova", wi_emu_x_mov_imm),
-                                     SCALAR("padda", wi_emu_x_padd),
-                                     {"st.s16", wi_emu_x_store_part, 0, 16, 0, NO_SIGN, 0},
-                                     {"st.s8", wi_emu_x_store_part, 0, 8, 0, NO_SIGN, 0},
-                                     SCALAR("vlda", wi_emu_x_load_vector),
-                                     SCALAR("vlda.128", wi_emu_x_load_128),
-                                     SCALAR("vlda.conv.fp32.bf16", wi_emu_x_load_conv),
-                                     UPS("vlda.ups", wi_emu_x_load_ups, 32, 16),
-                                     UPS("vlda.ups", wi_emu_x_load_ups, 32, 8),
-                                     UPS("vlda.ups", wi_emu_x_load_ups, 64, 16),
-                                     UPS("vlda.ups", wi_emu_x_load_ups, 64, 32),
-                                     SCALAR("vmov", wi_emu_x_cascade_get),
-                                     {"vmov.hi", wi_emu_x_cascade_get, 1, 0, 0, NO_SIGN, 0},
-                                     SCALAR("vmov.lo", wi_emu_x_cascade_get),
+static const struct meaning lda[] = {{"lda", X_load, 0, 32, 0, NO_SIGN, 0},
+                                     {"lda.s8", X_load, 0, 8, 0, SIGNED, 0},
+                                     {"lda.s16", X_load, 0, 16, 0, SIGNED, 0},
+                                     {"lda.u8", X_load, 0, 8, 0, NO_SIGN, 0},
+                                     {"lda.u16", X_load, 0, 16, 0, NO_SIGN, 0},
+                                     SCALAR("mov", X_stream_get),
+                                     {"mov.nb", X_stream_get, 1, 0, 0, NO_SIGN, 0},
+                                     SCALAR("mova", X_mov_imm),
+                                     SCALAR("padda", X_padd),
+                                     {"st.s16", X_store_part, 0, 16, 0, NO_SIGN, 0},
+                                     {"st.s8", X_store_part, 0, 8, 0, NO_SIGN, 0},
+                                     SCALAR("vlda", X_load_vector),
+                                     SCALAR("vlda.128", X_load_128),
+                                     SCALAR("vlda.conv.fp32.bf16", X_load_conv),
+                                     UPS("vlda.ups", X_load_ups, 32, 16),
+                                     UPS("vlda.ups", X_load_ups, 32, 8),
+                                     UPS("vlda.ups", X_load_ups, 64, 16),
+                                     UPS("vlda.ups", X_load_ups, 64, 32),
+                                     SCALAR("vmov", X_cascade_get),
+                                     {"vmov.hi", X_cascade_get, 1, 0, 0, NO_SIGN, 0},
+                                     SCALAR("vmov.lo", X_cascade_get),
                                      {0}};
 
-static const struct meaning ldb[] = {
-    SCALAR("paddb", wi_emu_x_padd),
-    SCALAR("vldb", wi_emu_x_load_vector),
-    SCALAR("vldb.128", wi_emu_x_load_128),
-    WIDTHS("vldb.unpack", wi_emu_x_load_unpack, 16, 8, CR_UNPACK_SIGN),
-    WIDTHS("vldb.unpack", wi_emu_x_load_unpack, 8, 4, CR_UNPACK_SIGN),
-    WIDTHS("vunpack", wi_emu_x_unpack, 16, 8, CR_UNPACK_SIGN),
-    WIDTHS("vunpack", wi_emu_x_unpack, 8, 4, CR_UNPACK_SIGN),
-    {"vldb.4x16.hi", wi_emu_x_load_lut, 1, 16, 0, NO_SIGN, 0},
-    {"vldb.4x16.lo", wi_emu_x_load_lut, 0, 16, 0, NO_SIGN, 0},
-    {"vldb.4x32.hi", wi_emu_x_load_lut, 1, 32, 0, NO_SIGN, 0},
-    {"vldb.4x32.lo", wi_emu_x_load_lut, 0, 32, 0, NO_SIGN, 0},
-    {"vldb.4x64.hi", wi_emu_x_load_lut, 1, 64, 0, NO_SIGN, 0},
-    {"vldb.4x64.lo", wi_emu_x_load_lut, 0, 64, 0, NO_SIGN, 0},
-    {0}};
+static const struct meaning ldb[] = {SCALAR("paddb", X_padd),
+                                     SCALAR("vldb", X_load_vector),
+                                     SCALAR("vldb.128", X_load_128),
+                                     WIDTHS("vldb.unpack", X_load_unpack, 16, 8, CR_UNPACK_SIGN),
+                                     WIDTHS("vldb.unpack", X_load_unpack, 8, 4, CR_UNPACK_SIGN),
+                                     WIDTHS("vunpack", X_unpack, 16, 8, CR_UNPACK_SIGN),
+                                     WIDTHS("vunpack", X_unpack, 8, 4, CR_UNPACK_SIGN),
+                                     {"vldb.4x16.hi", X_load_lut, 1, 16, 0, NO_SIGN, 0},
+                                     {"vldb.4x16.lo", X_load_lut, 0, 16, 0, NO_SIGN, 0},
+                                     {"vldb.4x32.hi", X_load_lut, 1, 32, 0, NO_SIGN, 0},
+                                     {"vldb.4x32.lo", X_load_lut, 0, 32, 0, NO_SIGN, 0},
+                                     {"vldb.4x64.hi", X_load_lut, 1, 64, 0, NO_SIGN, 0},
+                                     {"vldb.4x64.lo", X_load_lut, 0, 64, 0, NO_SIGN, 0},
+                                     {0}};
 
-static const struct meaning st[] = {SCALAR("mov", wi_emu_x_stream_put),
-                                    {"mov.tlast", wi_emu_x_stream_put, 0, 1, 0, NO_SIGN, 0},
-                                    {"mov.nb", wi_emu_x_stream_put, 1, 0, 0, NO_SIGN, 0},
-                                    {"mov.nb.tlast", wi_emu_x_stream_put, 1, 1, 0, NO_SIGN, 0},
-                                    SCALAR("padds", wi_emu_x_padd),
-                                    SCALAR("st", wi_emu_x_store),
-                                    SCALAR("vst", wi_emu_x_store_vector),
-                                    SCALAR("vst.128", wi_emu_x_store_vector),
-                                    SCALAR("vst.conv.bf16.fp32", wi_emu_x_store_conv),
-                                    WIDTHS("vst.pack", wi_emu_x_store_pack, 4, 8, CR_PACK_SIGN),
-                                    WIDTHS("vst.pack", wi_emu_x_store_pack, 8, 16, CR_PACK_SIGN),
-                                    WIDTHS("vpack", wi_emu_x_pack, 4, 8, CR_PACK_SIGN),
-                                    WIDTHS("vpack", wi_emu_x_pack, 8, 16, CR_PACK_SIGN),
-                                    SRS("vst.srs", wi_emu_x_store_srs, 8, 32),
-                                    SRS("vst.srs", wi_emu_x_store_srs, 16, 32),
-                                    SRS("vst.srs", wi_emu_x_store_srs, 16, 64),
-                                    SRS("vst.srs", wi_emu_x_store_srs, 32, 64),
-                                    SRS("vsrs", wi_emu_x_srs, 8, 32),
-                                    SRS("vsrs", wi_emu_x_srs, 16, 32),
-                                    SRS("vsrs", wi_emu_x_srs, 16, 64),
-                                    SRS("vsrs", wi_emu_x_srs, 32, 64),
-                                    SCALAR("vconv.bf16.fp32", wi_emu_x_conv_bf16),
-                                    SCALAR("vfloor.s32.bf16", wi_emu_x_floor),
-                                    SCALAR("vmov", wi_emu_x_cascade_put),
+static const struct meaning st[] = {SCALAR("mov", X_stream_put),
+                                    {"mov.tlast", X_stream_put, 0, 1, 0, NO_SIGN, 0},
+                                    {"mov.nb", X_stream_put, 1, 0, 0, NO_SIGN, 0},
+                                    {"mov.nb.tlast", X_stream_put, 1, 1, 0, NO_SIGN, 0},
+                                    SCALAR("padds", X_padd),
+                                    SCALAR("st", X_store),
+                                    SCALAR("vst", X_store_vector),
+                                    SCALAR("vst.128", X_store_vector),
+                                    SCALAR("vst.conv.bf16.fp32", X_store_conv),
+                                    WIDTHS("vst.pack", X_store_pack, 4, 8, CR_PACK_SIGN),
+                                    WIDTHS("vst.pack", X_store_pack, 8, 16, CR_PACK_SIGN),
+                                    WIDTHS("vpack", X_pack, 4, 8, CR_PACK_SIGN),
+                                    WIDTHS("vpack", X_pack, 8, 16, CR_PACK_SIGN),
+                                    SRS("vst.srs", X_store_srs, 8, 32),
+                                    SRS("vst.srs", X_store_srs, 16, 32),
+                                    SRS("vst.srs", X_store_srs, 16, 64),
+                                    SRS("vst.srs", X_store_srs, 32, 64),
+                                    SRS("vsrs", X_srs, 8, 32),
+                                    SRS("vsrs", X_srs, 16, 32),
+                                    SRS("vsrs", X_srs, 16, 64),
+                                    SRS("vsrs", X_srs, 32, 64),
+                                    SCALAR("vconv.bf16.fp32", X_conv_bf16),
+                                    SCALAR("vfloor.s32.bf16", X_floor),
+                                    SCALAR("vmov", X_cascade_put),
                                     {0}};
 
 /* op: number of accumulators; bits 32: float. */
 #define MAC(name, n, flips)                                                                        \
-    {name, wi_emu_x_mac, n, 64, 0, NO_SIGN, flips}, {                                              \
-        name ".f", wi_emu_x_mac, n, 32, 0, NO_SIGN, flips                                          \
+    {name, X_mac, n, 64, 0, NO_SIGN, flips}, {                                                     \
+        name ".f", X_mac, n, 32, 0, NO_SIGN, flips                                                 \
     }
 #define SUM(name, n, flips)                                                                        \
-    {name, wi_emu_x_acc_sum, n, 64, 0, NO_SIGN, flips}, {                                          \
-        name ".f", wi_emu_x_acc_sum, n, 32, 0, NO_SIGN, flips                                      \
+    {name, X_acc_sum, n, 64, 0, NO_SIGN, flips}, {                                                 \
+        name ".f", X_acc_sum, n, 32, 0, NO_SIGN, flips                                             \
     }
 static const struct meaning vec[] = {MAC("vmul", 0, 0),
                                      MAC("vnegmul", 0, NEG_MUL),
@@ -243,8 +240,8 @@ static const struct meaning vec[] = {MAC("vmul", 0, 0),
                                      SUM("vnegsub", 2, NEG_ACC1),
                                      SUM("vnegadd", 2, NEG_ACC1 | NEG_ACC2),
                                      SUM("vneg", 1, NEG_ACC1),
-                                     SCALAR("vclr", wi_emu_x_acc_move),
-                                     SCALAR("vmov.d", wi_emu_x_acc_move),
+                                     SCALAR("vclr", X_acc_move),
+                                     SCALAR("vmov.d", X_acc_move),
                                      {0}};
 
 static const struct meaning *const tables[WI_N_SLOTS] = {
@@ -335,10 +332,10 @@ static bool take_field(struct uop *u, const struct wi_isa_field *f, int32_t valu
         return false;
     *place(u, f->letter, f->class) = at;
     if (f->letter == 'd') {
-        u->words = words;
+        u->words = (uint8_t)words;
         u->keep = keep;
     } else if (f->letter == 's') {
-        u->s_words = words;
+        u->s_words = (uint8_t)words;
     }
     if (f->class == WI_CLASS_QX)
         u->mask = (uint16_t)(AT_Q + 4 * wi_isa_reg_info((unsigned)value)->number);
@@ -389,54 +386,68 @@ static void defaults(struct uop *u, const struct wi_isa_info *info) {
 /* What one mnemonic tells apart by its operands. */
 static void variants(struct uop *u, const struct wi_isa_info *info) {
     switch (u->id) {
-    case WI_OP_MOV_CNTR: u->exec = wi_emu_x_mov_cntr; break;
-    case WI_OP_MOV_IMM: u->exec = wi_emu_x_mov_imm; break;
-    case WI_OP_MOVX_CR: u->exec = wi_emu_x_mov_cr; break;
+    case WI_OP_MOV_CNTR: u->family = X_mov_cntr; break;
+    case WI_OP_MOV_IMM: u->family = X_mov_imm; break;
+    case WI_OP_MOVX_CR: u->family = X_mov_cr; break;
     case WI_OP_MOV_MS_TLASTR:
     case WI_OP_MOV_MS_NB_TLASTR: u->bits = 2; break;
     case WI_OP_VMOV_HI_SCD: u->d += 16; break;
     default: break;
     }
-    if (u->exec == wi_emu_x_store && u->s_words > 1) /* a q */
-        u->exec = wi_emu_x_store_vector;
-    if (u->exec == wi_emu_x_store_vector)
+    if (u->family == X_store && u->s_words > 1) /* a q */
+        u->family = X_store_vector;
+    if (u->family == X_store_vector)
         u->s_words = strstr(info->text, ".128") ? 4 : u->s_words;
-    if (u->exec == wi_emu_x_load && u->words > 1)
-        u->exec = wi_emu_x_load_vector;
-    if (u->exec == wi_emu_x_acc_sum)
+    if (u->family == X_load && u->words > 1)
+        u->family = X_load_vector;
+    if (u->family == X_acc_sum)
         u->immediate = true;
+    bool product = u->family == X_mac && u->bits == 32 && !u->mask && !u->wide;
+    if (product && u->acc_stage == SUM_AT && u->d_stage == SUMMED_AT && !u->bypass_d)
+        u->family = X_mac_float;
+    bool load = u->family == X_load_vector && u->words == 8;
+    if (load && u->mem_stage == LOAD_AT && u->d_stage == LOADED_AT)
+        u->family = info->slot == WI_SLOT_LDA ? X_load_a : X_load_b;
+}
+
+static unsigned kind_of(const struct uop *u) {
+    switch (u->family) {
+    case X_load_a: return KIND_LOAD_A;
+    case X_load_b: return KIND_LOAD_B;
+    case X_mac_float: return KIND_PRODUCT;
+    default: return 0;
+    }
 }
 
 static unsigned blocks_on(const struct uop *u) {
-    if (u->exec == wi_emu_x_acquire)
+    if (u->family == X_acquire)
         return BLOCK_ACQUIRE;
-    if (u->exec == wi_emu_x_stream_get)
+    if (u->family == X_stream_get)
         return u->op ? 0 : BLOCK_STREAM_IN;
-    if (u->exec == wi_emu_x_stream_put)
+    if (u->family == X_stream_put)
         return u->op ? 0 : BLOCK_STREAM_OUT;
-    if (u->exec == wi_emu_x_cascade_get)
+    if (u->family == X_cascade_get)
         return BLOCK_CASCADE_IN;
-    return u->exec == wi_emu_x_cascade_put ? BLOCK_CASCADE_OUT : 0;
+    return u->family == X_cascade_put ? BLOCK_CASCADE_OUT : 0;
 }
 
 /* Status registers other than the carry and the streams' success are not modelled: none may be
  * read. */
 static bool reads_unknown_status(const struct uop *u) {
-    bool status = u->exec == wi_emu_x_mov && u->s >= AT_SR && u->s < AT_SR + 10;
+    bool status = u->family == X_mov && u->s >= AT_SR && u->s < AT_SR + 10;
     return status && u->s != AT_SR + SR_CARRY && u->s != AT_SR + SR_MS0 && u->s != AT_SR + SR_SS0;
 }
 
-static bool decode_op(struct wi_emu_core *core, struct uop *u, const struct wi_isa_op *op,
-                      unsigned slot) {
+static bool decode_op(struct wi_emu_core *core, struct uop *u, const struct wi_isa_op *op) {
     const struct wi_isa_info *info = wi_isa_info(op->id);
     const struct meaning *m = info->semantics == WI_SEM_NONE ? NULL : find_meaning(info);
     const struct wi_isa_timing_info *timing = wi_isa_timing_info(info->timing);
-    *u = (struct uop){.id = op->id, .slot = (uint8_t)slot};
+    *u = (struct uop){.id = op->id};
     if (!m) {
         wi_emu_stop_fault(core, u, "no document says what this instruction does");
         return false;
     }
-    u->exec = m->exec;
+    u->family = m->family;
     u->op = m->op;
     u->bits = m->bits;
     u->from = m->from;
@@ -451,6 +462,7 @@ static bool decode_op(struct wi_emu_core *core, struct uop *u, const struct wi_i
             return false;
         }
     take_stages(u, op, info);
+    u->after_load = (uint8_t)(u->d_stage - u->mem_stage + 1);
     defaults(u, info);
     variants(u, info);
     if (reads_unknown_status(u)) {
@@ -458,6 +470,32 @@ static bool decode_op(struct wi_emu_core *core, struct uop *u, const struct wi_i
         return false;
     }
     return true;
+}
+
+/* Whether `other` samples at issue what `op` writes for the next step. */
+static bool reads_next(const struct wi_isa_op *other, const struct wi_isa_op *op) {
+    struct wi_isa_access written[WI_ISA_MAX_ACCESSES], read[WI_ISA_MAX_ACCESSES];
+    int n_written = wi_isa_accesses(op, written), n_read = wi_isa_accesses(other, read);
+    for (int i = 0; i < n_written; i++)
+        for (int k = 0; k < n_read && written[i].write && written[i].stage == 1; k++)
+            if (!read[k].write &&
+                wi_isa_overlap(written[i].unit, written[i].n_units, read[k].unit, read[k].n_units))
+                return true;
+    return false;
+}
+
+static bool sets_loop(const struct uop *u) {
+    return u->d_stage && u->d >= AT_LS && u->d <= AT_LC;
+}
+
+/* What may be written at once: operations run in the order of the slots, and a loop's end looks at
+ * LC after them. */
+static void write_at_once(struct uop *u, unsigned slot, const struct wi_isa_bundle *raw) {
+    u->at_once = !sets_loop(u);
+    for (unsigned other = slot + 1; other < WI_N_SLOTS; other++)
+        if (raw->op[other].id != WI_OP_NOP && reads_next(&raw->op[other], &raw->op[slot]))
+            u->at_once = false;
+    u->d_at_once = u->at_once && u->d_stage == 1;
 }
 
 bool wi_emu_decode(struct wi_emu_core *core, struct bundle *b, uint32_t pc) {
@@ -471,23 +509,32 @@ bool wi_emu_decode(struct wi_emu_core *core, struct bundle *b, uint32_t pc) {
         return false;
     }
     struct uop acquire = {0};
-    *b = (struct bundle){0};
+    struct uop *op = core->uops + core->n_uops;
+    if (core->n_uops + WI_N_SLOTS > UOPS) {
+        wi_emu_stop_fault(core, NULL, "more decoded bundles than the emulator keeps");
+        return false;
+    }
+    *b = (struct bundle){.first = (uint16_t)core->n_uops};
     for (unsigned slot = 0; slot < WI_N_SLOTS; slot++) {
         struct uop u;
         if (raw.op[slot].id == WI_OP_NOP)
             continue;
-        if (!decode_op(core, &u, &raw.op[slot], slot))
+        if (!decode_op(core, &u, &raw.op[slot]))
             return false;
         b->blocking |= (uint8_t)blocks_on(&u);
-        b->sets_loop = b->sets_loop || (u.d_stage && u.d >= AT_LS && u.d <= AT_LC);
-        b->part_store = b->part_store || u.exec == wi_emu_x_store_part;
-        if (u.exec == wi_emu_x_acquire)
+        u.exec = core->engine->exec[u.family];
+        write_at_once(&u, slot, &raw);
+        b->kinds |= (uint8_t)kind_of(&u);
+        b->sets_loop = b->sets_loop || sets_loop(&u);
+        b->part_store = b->part_store || u.family == X_store_part;
+        if (u.family == X_acquire)
             acquire = u;
         else
-            b->op[b->n_ops++] = u;
+            op[b->n_ops++] = u;
     }
     if (b->blocking & BLOCK_ACQUIRE)
-        b->op[b->n_ops] = acquire;
+        op[b->n_ops] = acquire;
+    core->n_uops += b->n_ops + (b->blocking & BLOCK_ACQUIRE ? 1u : 0u);
     b->size = (uint8_t)size;
     return true;
 }

@@ -108,6 +108,24 @@ static bool shown(const struct wi_isa_reg_info *r) {
     }
 }
 
+/* A bundle issued n steps ago is at stage n + 1 in the step to come. */
+static void dump_flights(struct text *t, const struct wi_emu_core *core) {
+    unsigned begun = core->begun;
+    for (unsigned n = 1; n <= LOADED_AT; n++) {
+        const struct flight *f = &core->flights[(core->t - n) % RING];
+        unsigned kinds = core->kinds >> KIND_BITS * (n - 1) & ((1u << KIND_BITS) - 1);
+        for (unsigned port = 0; port < 2 && n >= LOAD_AT && n + begun <= LOADED_AT; port++)
+            if (kinds & (KIND_LOAD_A << port)) {
+                put(t, "in %u: word %u ", LOADED_AT - n, f->load[port]->d);
+                put_words(t, (const uint32_t *)(const void *)f->data[port], 8);
+            }
+        if (kinds & KIND_PRODUCT && n + begun >= SUM_AT && n + begun <= SUMMED_AT) {
+            put(t, "in %u: word %u ", SUMMED_AT - n, f->product->d);
+            put_words(t, f->sum, 16);
+        }
+    }
+}
+
 size_t wi_emu_core_dump(const struct wi_emu_core *core, char *buf, size_t size) {
     struct text t = {buf, size, 0};
     put(&t, "cycle %llu bundle %llu pc 0x%04x\n", (unsigned long long)core->count.cycles,
@@ -121,6 +139,7 @@ size_t wi_emu_core_dump(const struct wi_emu_core *core, char *buf, size_t size) 
         put(&t, "%s ", r->name);
         put_words(&t, &core->w[at], words);
     }
+    dump_flights(&t, core);
     for (unsigned i = 0; i < RING; i++) {
         const struct step *s = &core->ring[(core->t + i) % RING];
         for (unsigned k = 0; k < s->n_scalars; k++)

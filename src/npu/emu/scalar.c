@@ -32,15 +32,10 @@ struct wi_emu_div wi_emu_divs(uint32_t quotient, uint32_t a, uint32_t b) {
     return (struct wi_emu_div){fits ? t - b : t, quotient << 1 | fits};
 }
 
-enum { ADDRESS = 0xfffff }; /* 20 bits */
-
 uint32_t wi_emu_step_2d(uint32_t p, uint32_t m, struct wi_emu_dim *lo) {
-    if (lo->count >= lo->size) {
-        lo->count = 0;
-        return (p + m) & ADDRESS;
-    }
-    lo->count = (lo->count + 1) & ADDRESS;
-    return (p + lo->stride) & ADDRESS;
+    bool last = lo->count >= lo->size;
+    lo->count = last ? 0 : (lo->count + 1) & WI_EMU_ADDRESS;
+    return (p + (last ? m : lo->stride)) & WI_EMU_ADDRESS;
 }
 
 /* An outer step replaces the inner step of its access. */

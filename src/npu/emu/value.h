@@ -147,6 +147,7 @@ struct wi_emu_div wi_emu_divs(uint32_t quotient, uint32_t a, uint32_t b);
 struct wi_emu_dim {
     uint32_t size, stride, count; /* dn, dj, dc */
 };
+enum { WI_EMU_ADDRESS = 0xfffff };
 uint32_t wi_emu_step_2d(uint32_t p, uint32_t m, struct wi_emu_dim *lo);
 uint32_t wi_emu_step_3d(uint32_t p, uint32_t m, struct wi_emu_dim *lo, struct wi_emu_dim *hi);
 
