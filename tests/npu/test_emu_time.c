@@ -305,6 +305,20 @@ static void unproven_behaviour_stops(void **state) {
     }
 }
 
+/* LC may be set 7 bundles before the loop's last one and not later [doc llvm-aie]. */
+static void loops_are_set_up_seven_bundles_before(void **state) {
+    (void)state;
+    static const char *const text[] = {
+        "movxm LS, #144\nmovxm LE, #144\nmov LC, r1\n" NOPS6 "add r2, r2, #1\ndone\n",
+        "movxm LS, #128\nmovxm LE, #128\nmov LC, r1\n" NOPS4 "\nadd r2, r2, #1\ndone\n"};
+    for (int late = 0; late < 2; late++) {
+        wi_emu_core_reset(rig.core);
+        rig_set(&rig, "r1", 3);
+        rig_program(&rig, text[late]);
+        assert_int_equal(wi_emu_core_run(rig.core, 1000), late ? WI_EMU_FAULT : WI_EMU_DONE);
+    }
+}
+
 /* A part-word store in a loop's last bundle is lost on silicon [hw xdna-emu]: refused. */
 static void part_word_store_at_the_loop_end(void **state) {
     (void)state;
@@ -518,7 +532,8 @@ WISP_SUITE(TIMED(a_load_is_seen_after_seven_bundles), TIMED(scalar_latencies),
            TIMED(pointer_updates_take_one_bundle), TIMED(loads_see_stores_by_memory_stage),
            TIMED(part_words_are_sampled_late), TIMED(five_delay_slots), TIMED(loop_trips),
            TIMED(unproven_behaviour_stops), TIMED(part_word_store_at_the_loop_end),
-           TIMED(bank_conflicts), TIMED(converting_stores_conflict_at_their_own_stage),
+           TIMED(loops_are_set_up_seven_bundles_before), TIMED(bank_conflicts),
+           TIMED(converting_stores_conflict_at_their_own_stage),
            TIMED(measured_loop_of_9024_cycles), TIMED(locks_cost_a_cycle_and_wait),
            TIMED(lock_values), TIMED(stalls_freeze_the_pipeline), TIMED(streams), TIMED(cascade),
            TIMED(breakpoints_stop_before_their_bundle), TIMED(reset_values),

@@ -288,6 +288,13 @@ static void check_bundle(struct checker *c, const struct wi_flow_node *node) {
                 wi_isa_overlap(x->unit, x->n_units, y->unit, y->n_units))
                 check_writes(c, &p, x->stage >= y->stage ? i : j, x->stage >= y->stage ? j : i);
         }
+    for (int i = 0; i < b->n_accesses; i++)
+        for (int j = 0; j < b->n_accesses; j++) {
+            const struct wi_isa_access *x = &b->access[i].access, *y = &b->access[j].access;
+            if (!x->write && y->write && b->access[i].slot != b->access[j].slot &&
+                wi_isa_overlap(x->unit, x->n_units, y->unit, y->n_units))
+                check_overtaken(c, &p, i, j);
+        }
     for (int i = 0; i < b->n_ports; i++)
         for (int j = i + 1; j < b->n_ports; j++) {
             const struct wi_isa_port_use *x = &b->port[i].use, *y = &b->port[j].use;

@@ -556,7 +556,7 @@ static void print_reg_order(void) {
 }
 
 static void print_timings(void) {
-    printf("static const struct wi_isa_timing timings[WI_N_TIMINGS] = {\n");
+    printf("WI_ISA_TABLE struct wi_isa_timing timings[WI_N_TIMINGS] = {\n");
     for (int i = 0; i < n_timings; i++) {
         const struct timing *t = &timings[i];
         printf("{{\"%s\",%d,{%d,%d}},%d,{", t->name, t->kind, t->mem0, t->mem1, t->n_ports);
@@ -580,7 +580,7 @@ static void print_fields(const struct wi_isa_info *op) {
 }
 
 static void print_ops(void) {
-    printf("static const struct wi_isa_info ops[WI_N_OPS] = {\n");
+    printf("WI_ISA_TABLE struct wi_isa_info ops[WI_N_OPS] = {\n");
     for (int i = 0; i < n_ops; i++) {
         const struct wi_isa_info *op = &ops[i];
         printf("{\"%s\",\"%s\",0x%" PRIx64 ",0x%" PRIx64 ",0x%" PRIx64 ",%u,%u,%u,%u,%u,%u,%u,{",
