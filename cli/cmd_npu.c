@@ -10,7 +10,7 @@
 /* clang-format off */
 static const struct opt table[] = {
     {OPT_SECTION, 0, 0, 0, "Options", 0, 0, 0},
-    {OPT_STRING, "-o", "--output", "FILE", "as, dis, image: the file to write, - for standard output (default but of as)", AT(output), 0, 0},
+    {OPT_STRING, "-o", "--output", "FILE", "as, dis, image, trace: the file to write, - for standard output (default but of as)", AT(output), 0, 0},
     {OPT_ON, NULL, "--raw", NULL, "dis, check, run: FILE is nothing but code", AT(raw), 0, 0},
     {OPT_STRING, NULL, "--base", "ADDR", "with --raw: address of the first byte (default: 0)", AT(base), 0, 0},
     {OPT_ON, NULL, "--plain", NULL, "dis: text only, without addresses and bytes", AT(plain), 0, 0},
@@ -24,10 +24,15 @@ static const struct opt table[] = {
     {OPT_LIST, NULL, "--dump", "ADDR:LEN=FILE", "run: write data memory to a file at the end", AT(dump), 0, 0},
     {OPT_LIST, NULL, "--reg", "REG=VALUE", "run: start with this in a register", AT(reg), 0, 0},
     {OPT_LIST, NULL, "--lock", "ID=VALUE", "run: start with this in a lock, 48 to 63 being the core's own", AT(lock), 0, 0},
-    {OPT_STRING, NULL, "--max-cycles", "N", "run: stop after so many cycles (default: 100 million)", AT(max_cycles), 0, 0},
+    {OPT_STRING, NULL, "--max-cycles", "N", "run: stop after so many cycles (default: with --core 100 million, else none)", AT(max_cycles), 0, 0},
+    {OPT_STRING, NULL, "--insts", "FILE", "run, trace: the instruction stream (default: npu_insts.mlir beside the image)", AT(insts), 0, 0},
+    {OPT_LIST, NULL, "--arg", "N=FILE", "run, trace: fill the stream's argument N, counted from 0; N=:BYTES gives zeros", AT(arg), 0, 0},
+    {OPT_LIST, NULL, "--out", "N=FILE[:BYTES]", "run, trace: write argument N to a file at the end", AT(out), 0, 0},
+    {OPT_STRING, NULL, "--threads", "N", "run, trace: threads of the host (default: one per CPU)", AT(threads), 0, 0},
+    {OPT_STRING, NULL, "--start", "WHEN", "run, trace: when enabled cores begin, at load or with the first run (default: run)", AT(start), 0, 0},
     {OPT_STRING, NULL, "--state", "FILE", "run: write all registers before every bundle", AT(state), 0, 0},
     {OPT_ON, NULL, "--sim", NULL, "bench: the speed of the emulated core", AT(sim), 0, 0},
-    {OPT_ON, NULL, "--json", NULL, "run, bench, image: print JSON", AT(json), 0, 0},
+    {OPT_ON, NULL, "--json", NULL, "run, trace, bench, image: print JSON", AT(json), 0, 0},
     {OPT_ON, "-d", "--disassemble", NULL, "image: also the cores' programs as text", AT(disassemble), 0, 0},
     {OPT_STRING, NULL, "--rewrite", "FILE", "image: write it again from what was read", AT(rewrite), 0, 0},
     {OPT_ON, "-h", "--help", NULL, "print this", AT(help), 0, 0},
@@ -42,6 +47,7 @@ static const struct action {
                {"as", npu_as, false},
                {"check", npu_check, false},
                {"run", npu_run, false},
+               {"trace", npu_trace, false},
                {"bench", npu_bench, true},
                {"image", npu_image, false}};
 enum { N_ACTIONS = sizeof actions / sizeof *actions };
@@ -51,6 +57,8 @@ static void print_help(void) {
            "       wisp npu as FILE -o OUT    such text as code, byte for byte\n"
            "       wisp npu check FILE        hazards of a program, on every path\n"
            "       wisp npu run --core FILE   a program on one emulated core\n"
+           "       wisp npu run IMAGE         a design (PDI or xclbin) on the emulated array\n"
+           "       wisp npu trace IMAGE -o F  the same, with a timeline for Perfetto or chrome://tracing\n"
            "       wisp npu bench --sim       the emulated core's speed\n"
            "       wisp npu image FILE        a PDI, CDO, xclbin or instruction stream\n"
            "FILE may be - for standard input.\n");
@@ -114,5 +122,7 @@ int cmd_npu(int argc, char **argv) {
     free(o.dump.v);
     free(o.reg.v);
     free(o.lock.v);
+    free(o.arg.v);
+    free(o.out.v);
     return (int)code;
 }

@@ -11,8 +11,9 @@
 
 struct npu_options {
     bool help, raw, plain, proof, elf, check, notes, core, json, sim, disassemble;
-    const char *base, *entry, *output, *max_cycles, *state, *rewrite;
-    struct strings mem, dump, reg, lock;
+    const char *base, *entry, *output, *max_cycles, *state, *rewrite, *insts,
+        *threads, *start;
+    struct strings mem, dump, reg, lock, arg, out;
 };
 
 /* wisp npu dis FILE, as FILE, check FILE */
@@ -33,6 +34,10 @@ enum cli_exit npu_report(const struct wisp_npu_program *program, const uint32_t 
 /* wisp npu run --core FILE, wisp npu bench --sim */
 enum cli_exit npu_run(const struct npu_options *o, const char *file);
 enum cli_exit npu_bench(const struct npu_options *o, const char *file);
+
+/* wisp npu run IMAGE, wisp npu trace IMAGE */
+enum cli_exit npu_run_image(const struct npu_options *o, const char *file);
+enum cli_exit npu_trace(const struct npu_options *o, const char *file);
 
 /* wisp npu image FILE */
 enum cli_exit npu_image(const struct npu_options *o, const char *file);

@@ -225,10 +225,8 @@ static enum cli_exit run(struct wisp_npu_core *core, const struct npu_options *o
 enum cli_exit npu_run(const struct npu_options *o, const char *file) {
     struct wisp_npu_core *core;
     struct wisp_error err = {0};
-    if (!o->core) {
-        cli_say("run needs --core: only single cores' programs can be run so far");
-        return CLI_USAGE;
-    }
+    if (!o->core)
+        return npu_run_image(o, file);
     if (wisp_npu_core_create(&core, NULL, &err) != WISP_OK)
         return cli_fail(&err);
     enum cli_exit code = prepare(core, o, file);

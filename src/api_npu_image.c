@@ -11,6 +11,7 @@
 #include "npu/image/cdo.h"
 #include "npu/image/insts.h"
 #include "npu/image/listing.h"
+#include "npu/image/mlir.h"
 #include "npu/image/pdi.h"
 #include "npu/image/words.h"
 #include "npu/image/xclbin.h"
@@ -66,6 +67,8 @@ static int read_xclbin(struct wisp_npu_image *image, struct wisp_error *err) {
 static int read_insts(struct wisp_npu_image *image, struct wisp_error *err) {
     uint8_t *binary;
     size_t size;
+    if (wi_mlir_is(image->bytes, image->size))
+        return wi_mlir_read(&image->insts, image->bytes, image->size, err);
     if (!wi_insts_from_hex(image->bytes, image->size, &binary, &size))
         return wi_insts_read(&image->insts, image->bytes, image->size, err);
     int rc = binary ? wi_insts_read(&image->insts, binary, size, err)
@@ -138,6 +141,20 @@ void wisp_npu_image_close(struct wisp_npu_image **out) {
     wi_free(image->bytes);
     wi_free(image);
     *out = NULL;
+}
+
+bool wi_api_image_pdi(const struct wisp_npu_image *image, size_t i, const uint8_t **pdi,
+                      size_t *size) {
+    if (i >= image->n_pdis || image->kind == WISP_NPU_IMAGE_CDO)
+        return false;
+    bool xclbin = image->kind == WISP_NPU_IMAGE_XCLBIN;
+    *pdi = xclbin ? image->xclbin.pdis[i].data : image->bytes;
+    *size = xclbin ? image->xclbin.pdis[i].size : image->size;
+    return true;
+}
+
+bool wi_api_image_is_insts(const struct wisp_npu_image *image) {
+    return image->kind == WISP_NPU_IMAGE_INSTS;
 }
 
 /* ---------------------------------------------------------------- writing */

@@ -71,8 +71,7 @@ int wisp_npu_core_create(struct wisp_npu_core **out, const char *cpu, struct wis
     return unsupported(err);
 }
 
-void wisp_npu_check_close(struct wisp_npu_check **check) {
-}
+void wisp_npu_check_close(struct wisp_npu_check **check) {}
 
 void wisp_npu_check_get_counts(const struct wisp_npu_check *check,
                                struct wisp_npu_check_counts *out) {
@@ -155,8 +154,7 @@ int wisp_npu_image_load_file(struct wisp_npu_image **out, const char *path,
     return unsupported(err);
 }
 
-void wisp_npu_image_close(struct wisp_npu_image **image) {
-}
+void wisp_npu_image_close(struct wisp_npu_image **image) {}
 
 int wisp_npu_image_bytes(const struct wisp_npu_image *image, uint8_t **bytes, size_t *size,
                          struct wisp_error *err) {
@@ -170,3 +168,73 @@ int wisp_npu_image_list(const struct wisp_npu_image *image,
     *text = NULL;
     return unsupported(err);
 }
+
+void wisp_npu_device_params_init(struct wisp_npu_device_params *params) {
+    memset(params, 0, sizeof *params);
+}
+
+int wisp_npu_device_open(struct wisp_npu_device **out, const char *name,
+                         const struct wisp_npu_device_params *params, struct wisp_error *err) {
+    *out = NULL;
+    return unsupported(err);
+}
+
+void wisp_npu_device_close(struct wisp_npu_device **device) {}
+
+void wisp_npu_device_get_caps(const struct wisp_npu_device *device, struct wisp_npu_caps *caps) {
+    memset(caps, 0, sizeof *caps);
+}
+
+int wisp_npu_device_load(struct wisp_npu_device *device, const struct wisp_npu_image *image,
+                         size_t i, struct wisp_error *err) {
+    return unsupported(err);
+}
+
+int wisp_npu_buffer_create(struct wisp_npu_buffer **out, struct wisp_npu_device *device,
+                           size_t size, struct wisp_error *err) {
+    *out = NULL;
+    return unsupported(err);
+}
+
+void wisp_npu_buffer_destroy(struct wisp_npu_buffer **buffer) {}
+
+void *wisp_npu_buffer_data(struct wisp_npu_buffer *buffer) {
+    return NULL;
+}
+
+int wisp_npu_buffer_sync(struct wisp_npu_buffer *buffer, enum wisp_npu_direction direction,
+                         size_t offset, size_t size, struct wisp_error *err) {
+    return unsupported(err);
+}
+
+int wisp_npu_submit(struct wisp_npu_device *device, const struct wisp_npu_image *insts,
+                    const struct wisp_npu_argument *args, size_t n_args, struct wisp_error *err) {
+    return unsupported(err);
+}
+
+int wisp_npu_wait(struct wisp_npu_device *device, double seconds, struct wisp_error *err) {
+    return unsupported(err);
+}
+
+void wisp_npu_device_report(const struct wisp_npu_device *device, struct wisp_npu_report *report) {
+    memset(report, 0, sizeof *report);
+    report->status = WISP_NPU_FAULT;
+}
+
+bool wisp_npu_device_tile(const struct wisp_npu_device *device, int i, struct wisp_npu_tile *tile) {
+    return false;
+}
+
+bool wisp_npu_device_channel(const struct wisp_npu_device *device, int i,
+                             struct wisp_npu_channel *channel) {
+    return false;
+}
+
+int wisp_npu_device_explain(const struct wisp_npu_device *device, char **text,
+                            struct wisp_error *err) {
+    *text = NULL;
+    return unsupported(err);
+}
+
+void wisp_npu_device_trace(struct wisp_npu_device *device,
+                           void (*fn)(void *user, const struct wisp_npu_span *span), void *user) {}

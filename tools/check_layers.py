@@ -25,7 +25,7 @@ LAYERS = {
     "npu/image": ["base", "npu/isa"],
     "npu/array": ["base", "npu/isa", "npu/kernels", "npu/image"],
     "npu/emu": ["base", "cpu", "npu/isa", "npu/image"],
-    "npu/device": ["base", "npu/image", "npu/emu"],
+    "npu/device": ["base", "cpu", "npu/image", "npu/emu"],
     ".": ["base", "cpu", "audio", "mel", "text", "model", "encoder", "decoder", "pipeline",
           "npu/isa", "npu/asm", "npu/kernels", "npu/image", "npu/array", "npu/emu", "npu/device"],
 }

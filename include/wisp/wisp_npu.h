@@ -213,6 +213,134 @@ WISP_API int wisp_npu_image_list(const struct wisp_npu_image *image,
                                  const struct wisp_npu_list_params *params, char **text,
                                  size_t *size, struct wisp_error *err);
 
+/* ------------------------------------------------------------------ devices
+ *
+ * A device runs designs.  "emu" is an emulated array of 4 columns that is made of what documents and
+ * measurements say about the chip (src/npu/emu/timing.h); what they do not say ends a run as a fault
+ * that names tile and register.  Results and cycles depend neither on the host nor on the number of
+ * its threads. */
+
+struct wisp_npu_device;
+
+/* 0 in a number: the default. */
+struct wisp_npu_device_params {
+    int n_threads;          /* of the host; one per CPU, at most 8 */
+    const char *cpu;        /* level of vector loops as in wisp_model_params */
+    bool start_at_load;     /* emu: cores run as soon as a design is loaded, not at the first submission */
+    uint64_t max_cycles;    /* emu: a wait gives up after so many */
+    unsigned read_rate;     /* emu: host memory to a shim channel, words of 4 bytes per 1024 cycles (973) */
+    unsigned write_rate;    /* emu: the other way (1024) */
+    unsigned all_read_rate; /* emu: of all channels together (no limit; nobody measured one) */
+    unsigned all_write_rate;
+    unsigned read_latency;   /* emu: cycles to a task's first word (325) */
+    unsigned jitter;         /* emu: at most so many cycles more for each 64 words, by a fixed rule (none) */
+    unsigned scatter_cycles; /* emu: of a memory tile's write of less than 16 bytes (1) */
+};
+WISP_API void wisp_npu_device_params_init(struct wisp_npu_device_params *params);
+
+/* `name`: "emu"; `params` may be NULL.  Errors: ARG (no such device; names those there are), DEVICE,
+ * NOMEM. */
+WISP_API int wisp_npu_device_open(struct wisp_npu_device **out, const char *name,
+                                  const struct wisp_npu_device_params *params,
+                                  struct wisp_error *err);
+/* After the device's buffers were destroyed. */
+WISP_API void wisp_npu_device_close(struct wisp_npu_device **device);
+
+struct wisp_npu_caps {
+    const char *name;
+    bool emulated;
+    int n_cols, n_cores;
+    unsigned clock_khz, max_arguments;
+};
+WISP_API void wisp_npu_device_get_caps(const struct wisp_npu_device *device,
+                                       struct wisp_npu_caps *caps);
+
+/* Load the i-th design of an image, a PDI or xclbin; what was loaded before is gone.  Errors: ARG (no
+ * such design; not such an image), DEVICE (a command that the device refuses), NOMEM. */
+WISP_API int wisp_npu_device_load(struct wisp_npu_device *device,
+                                  const struct wisp_npu_image *image, size_t i,
+                                  struct wisp_error *err);
+
+/* Memory that the host sees and the device has a copy of; zeros at first on the host's side, undefined
+ * on the device's.  Errors: NOMEM, DEVICE. */
+struct wisp_npu_buffer;
+WISP_API int wisp_npu_buffer_create(struct wisp_npu_buffer **out, struct wisp_npu_device *device,
+                                    size_t size, struct wisp_error *err);
+WISP_API void wisp_npu_buffer_destroy(struct wisp_npu_buffer **buffer);
+WISP_API void *wisp_npu_buffer_data(struct wisp_npu_buffer *buffer);
+
+/* Copy a part to the device before a submission, or from it after.  Errors: ARG (not in the buffer),
+ * DEVICE. */
+enum wisp_npu_direction { WISP_NPU_TO_DEVICE, WISP_NPU_FROM_DEVICE };
+WISP_API int wisp_npu_buffer_sync(struct wisp_npu_buffer *buffer, enum wisp_npu_direction direction,
+                                  size_t offset, size_t size, struct wisp_error *err);
+
+/* Start an instruction stream (an image of kind INSTS) on the loaded design.  args[i] is what the stream
+ * calls argument i; a NULL buffer is none.  The arguments' buffers stay in use until wisp_npu_wait
+ * succeeds.  Errors: ARG, DEVICE, NOMEM. */
+struct wisp_npu_argument {
+    struct wisp_npu_buffer *buffer;
+    uint64_t offset; /* bytes */
+};
+WISP_API int wisp_npu_submit(struct wisp_npu_device *device, const struct wisp_npu_image *insts,
+                             const struct wisp_npu_argument *args, size_t n_args,
+                             struct wisp_error *err);
+
+/* Wait for its end, at most so long in the device's time.  Errors: TIMEOUT (wait again to go on), DEVICE
+ * (a fault, a deadlock; the message names the tile), ARG (nothing was submitted). */
+WISP_API int wisp_npu_wait(struct wisp_npu_device *device, double seconds, struct wisp_error *err);
+
+/* How the last submission went. */
+struct wisp_npu_report {
+    enum wisp_npu_status status; /* DONE, LIMIT, DEADLOCK or FAULT */
+    uint64_t cycles;             /* of the array, from submission to the stream's end */
+    double us;                   /* the same as time */
+    int col, row;                /* of the tile that `reason` is about; -1: of none */
+    char reason[512];
+};
+WISP_API void wisp_npu_device_report(const struct wisp_npu_device *device,
+                                     struct wisp_npu_report *report);
+
+/* Counters since the design was loaded, of the i-th core and the i-th DMA channel; false past the
+ * last.  A core that never ran has 0 cycles. */
+struct wisp_npu_tile {
+    int col, row;
+    uint64_t cycles, busy; /* busy: bundles issued; the rest are stalls */
+    uint64_t stalls[WISP_NPU_STALLS];
+};
+WISP_API bool wisp_npu_device_tile(const struct wisp_npu_device *device, int i,
+                                   struct wisp_npu_tile *tile);
+struct wisp_npu_channel {
+    int col, row, channel;
+    bool mm2s; /* memory to stream */
+    uint64_t words, descriptors, tasks;
+    uint64_t lock, stream, memory; /* cycles stalled */
+};
+WISP_API bool wisp_npu_device_channel(const struct wisp_npu_device *device, int i,
+                                      struct wisp_npu_channel *channel);
+
+/* Everything that waits, and for what: a line each.  wisp_npu_free frees it.  Errors: NOMEM. */
+WISP_API int wisp_npu_device_explain(const struct wisp_npu_device *device, char **text,
+                                     struct wisp_error *err);
+
+/* Call `fn` for everything that takes time in later submissions, when it ends; NULL: no more. */
+enum wisp_npu_lane {
+    WISP_NPU_LANE_CORE,
+    WISP_NPU_LANE_S2MM,
+    WISP_NPU_LANE_MM2S,
+    WISP_NPU_LANE_CONTROLLER
+};
+struct wisp_npu_span {
+    enum wisp_npu_lane lane;
+    int col, row, channel;
+    const char *what; /* "running", "transfer", "lock", "stream_in" ... */
+    int descriptor;   /* -1: none */
+    uint64_t start, end;
+};
+WISP_API void wisp_npu_device_trace(struct wisp_npu_device *device,
+                                    void (*fn)(void *user, const struct wisp_npu_span *span),
+                                    void *user);
+
 /* Free what the calls above handed over; NULL is allowed. */
 WISP_API void wisp_npu_free(void *memory);
 

@@ -276,7 +276,7 @@ class RunTest(Program):
 
     def test_usage(self):
         self.program("done\n")
-        for args, rc, what in [((), 1, "--core"), (("--core", "--mem", "x"), 1, "ADDR=FILE"),
+        for args, rc, what in [((), 1, "--insts"), (("--core", "--mem", "x"), 1, "ADDR=FILE"),
                                (("--core", "--reg", "q9=1"), 1, "no register"),
                                (("--core", "--mem", "0x70000=missing"), 2, "missing"),
                                (("--core", "--dump", "0x7fff0:32=out"), 1, "data memory")]:
