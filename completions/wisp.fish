@@ -74,7 +74,7 @@ complete -c wisp -n '__fish_seen_subcommand_from dump' -s h -l help -d 'print th
 complete -c wisp -n '__fish_seen_subcommand_from dump' -a mel
 complete -c wisp -n '__fish_seen_subcommand_from dump' -a encoder
 complete -c wisp -n '__fish_seen_subcommand_from dump' -a logits
-complete -c wisp -n '__fish_seen_subcommand_from npu' -s o -l output -r -d 'as, dis, image: the file to write, - for standard output (default but of as)'
+complete -c wisp -n '__fish_seen_subcommand_from npu' -s o -l output -r -d 'as, dis, image, trace: the file to write, - for standard output (default but of as)'
 complete -c wisp -n '__fish_seen_subcommand_from npu' -l raw -d 'dis, check, run: FILE is nothing but code'
 complete -c wisp -n '__fish_seen_subcommand_from npu' -l base -x -d 'with --raw: address of the first byte (default: 0)'
 complete -c wisp -n '__fish_seen_subcommand_from npu' -l plain -d 'dis: text only, without addresses and bytes'
@@ -88,10 +88,16 @@ complete -c wisp -n '__fish_seen_subcommand_from npu' -l mem -x -d 'run: fill th
 complete -c wisp -n '__fish_seen_subcommand_from npu' -l dump -x -d 'run: write data memory to a file at the end'
 complete -c wisp -n '__fish_seen_subcommand_from npu' -l reg -x -d 'run: start with this in a register'
 complete -c wisp -n '__fish_seen_subcommand_from npu' -l lock -x -d 'run: start with this in a lock, 48 to 63 being the core\'s own'
-complete -c wisp -n '__fish_seen_subcommand_from npu' -l max-cycles -x -d 'run: stop after so many cycles (default: 100 million)'
+complete -c wisp -n '__fish_seen_subcommand_from npu' -l max-cycles -x -d 'run: stop after so many cycles (default: with'
+complete -c wisp -n '__fish_seen_subcommand_from npu' -l core -d '100 million, else none)'
+complete -c wisp -n '__fish_seen_subcommand_from npu' -l insts -r -d 'run, trace: the instruction stream (default: npu_insts.mlir beside the image)'
+complete -c wisp -n '__fish_seen_subcommand_from npu' -l arg -x -d 'run, trace: fill the stream\'s argument N, counted from 0; N=:BYTES gives zeros'
+complete -c wisp -n '__fish_seen_subcommand_from npu' -l out -d 'N=FILE[:BYTES]     run, trace: write argument N to a file at the end'
+complete -c wisp -n '__fish_seen_subcommand_from npu' -l threads -x -d 'run, trace: threads of the host (default: one per CPU)'
+complete -c wisp -n '__fish_seen_subcommand_from npu' -l start -x -d 'run, trace: when enabled cores begin, at load or with the first run (default: run)'
 complete -c wisp -n '__fish_seen_subcommand_from npu' -l state -r -d 'run: write all registers before every bundle'
 complete -c wisp -n '__fish_seen_subcommand_from npu' -l sim -d 'bench: the speed of the emulated core'
-complete -c wisp -n '__fish_seen_subcommand_from npu' -l json -d 'run, bench, image: print JSON'
+complete -c wisp -n '__fish_seen_subcommand_from npu' -l json -d 'run, trace, bench, image: print JSON'
 complete -c wisp -n '__fish_seen_subcommand_from npu' -s d -l disassemble -d 'image: also the cores\' programs as text'
 complete -c wisp -n '__fish_seen_subcommand_from npu' -l rewrite -r -d 'image: write it again from what was read'
 complete -c wisp -n '__fish_seen_subcommand_from npu' -s h -l help -d 'print this'
