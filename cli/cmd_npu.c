@@ -17,13 +17,14 @@ static const struct opt table[] = {
     {OPT_ON, NULL, "--proof", NULL, "dis: comments on instructions that no outside program or measurement proves", AT(proof), 0, 0},
     {OPT_ON, NULL, "--elf", NULL, "as: write an ELF file instead of the code's bytes", AT(elf), 0, 0},
     {OPT_ON, NULL, "--check", NULL, "as: write nothing when the code has hazards", AT(check), 0, 0},
-    {OPT_STRING, NULL, "--entry", "ADDR", "check, run: where the code is entered (default: check where the file says, else its start; run 0)", AT(entry), 0, 0},
+    {OPT_STRING, NULL, "--entry", "ADDR", "check, run: where the code is entered (default: where the file says, else its start)", AT(entry), 0, 0},
     {OPT_ON, NULL, "--notes", NULL, "check: also what is legal but easily a mistake, as reads of old values", AT(notes), 0, 0},
     {OPT_ON, NULL, "--core", NULL, "run: FILE is one core's program", AT(core), 0, 0},
     {OPT_LIST, NULL, "--mem", "ADDR=FILE", "run: fill the core's data memory, 0x70000 to 0x7ffff", AT(mem), 0, 0},
     {OPT_LIST, NULL, "--dump", "ADDR:LEN=FILE", "run: write data memory to a file at the end", AT(dump), 0, 0},
     {OPT_LIST, NULL, "--reg", "REG=VALUE", "run: start with this in a register", AT(reg), 0, 0},
     {OPT_LIST, NULL, "--lock", "ID=VALUE", "run: start with this in a lock, 48 to 63 being the core's own", AT(lock), 0, 0},
+    {OPT_LIST, NULL, "--break", "ADDR", "run: stop before the bundle at this address and print all registers", AT(breaks), 0, 0},
     {OPT_STRING, NULL, "--max-cycles", "N", "run: stop after so many cycles (default: with --core 100 million, else none)", AT(max_cycles), 0, 0},
     {OPT_STRING, NULL, "--insts", "FILE", "run, trace: the instruction stream (default: npu_insts.mlir beside the image)", AT(insts), 0, 0},
     {OPT_LIST, NULL, "--arg", "N=FILE", "run, trace: fill the stream's argument N, counted from 0; N=:BYTES gives zeros", AT(arg), 0, 0},
@@ -124,5 +125,6 @@ int cmd_npu(int argc, char **argv) {
     free(o.lock.v);
     free(o.arg.v);
     free(o.out.v);
+    free(o.breaks.v);
     return (int)code;
 }

@@ -13,7 +13,7 @@ struct npu_options {
     bool help, raw, plain, proof, elf, check, notes, core, json, sim, disassemble;
     const char *base, *entry, *output, *max_cycles, *state, *rewrite, *insts,
         *threads, *start;
-    struct strings mem, dump, reg, lock, arg, out;
+    struct strings mem, dump, reg, lock, arg, out, breaks;
 };
 
 /* wisp npu dis FILE, as FILE, check FILE */

@@ -81,6 +81,14 @@ static enum cli_exit set_lock(struct wisp_npu_core *core, const char *text) {
     return wisp_npu_core_set_lock(core, id, v, &err) == WISP_OK ? CLI_DONE : cli_fail(&err);
 }
 
+static enum cli_exit set_breakpoint(struct wisp_npu_core *core, const char *text) {
+    unsigned address;
+    struct wisp_error err = {0};
+    if (!npu_address("--break", text, &address))
+        return CLI_USAGE;
+    return wisp_npu_core_break(core, address, &err) == WISP_OK ? CLI_DONE : cli_fail(&err);
+}
+
 static enum cli_exit dump_memory(const struct wisp_npu_core *core, const char *text) {
     char head[64];
     const char *path;
@@ -142,6 +150,8 @@ static enum cli_exit prepare(struct wisp_npu_core *core, const struct npu_option
         code = each(core, &o->reg, set_register);
     if (code == CLI_DONE)
         code = each(core, &o->lock, set_lock);
+    if (code == CLI_DONE)
+        code = each(core, &o->breaks, set_breakpoint);
     if (code == CLI_DONE && o->entry) {
         if (!npu_address("--entry", o->entry, &entry))
             return CLI_USAGE;
@@ -191,7 +201,9 @@ static enum cli_exit report(struct wisp_npu_core *core, const struct npu_options
         print_json(r);
     else
         print_result(r);
-    if (r->status != WISP_NPU_DONE) {
+    if (r->status == WISP_NPU_BREAK && !o->json)
+        write_state(stdout, core);
+    if (r->status != WISP_NPU_DONE && r->status != WISP_NPU_BREAK) {
         cli_say("%s: %s", wisp_npu_status_name(r->status), r->reason);
         return CLI_DEVICE;
     }

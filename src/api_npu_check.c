@@ -33,8 +33,7 @@ int wisp_npu_check(struct wisp_npu_check **out, const struct wisp_npu_program *p
     struct wisp_npu_check *check = *out = wi_calloc(1, sizeof *check);
     if (!check)
         return wi_err_nomem(err, "the checker");
-    uint32_t start =
-        program->prog.bare ? wi_asm_prog_base(&program->prog) : program->prog.entry;
+    uint32_t start = wi_asm_prog_entry(&program->prog);
     if (!entries) {
         entries = &start;
         n_entries = 1;

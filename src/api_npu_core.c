@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api_npu.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "cpu/kern.h"
@@ -102,6 +103,9 @@ int wisp_npu_core_load(struct wisp_npu_core *core, const struct wisp_npu_program
                        struct wisp_error *err) {
     struct wisp_npu_section s;
     wi_err_clear(err);
+    if (program->prog.relocatable)
+        return wi_err_set(err, WISP_E_UNSUPPORTED,
+                          "an object file's addresses are not final: link it into a program first");
     for (size_t i = 0; wisp_npu_program_section(program, i, &s); i++) {
         if (s.code && !wi_emu_core_load(core->emu, s.address, s.bytes, s.size))
             return wi_err_set(
@@ -115,6 +119,7 @@ int wisp_npu_core_load(struct wisp_npu_core *core, const struct wisp_npu_program
         if (rc != WISP_OK)
             return rc;
     }
+    wi_emu_core_set_pc(core->emu, wi_asm_prog_entry(&program->prog));
     return WISP_OK;
 }
 
@@ -169,7 +174,7 @@ const char *wisp_npu_stall_name(int stall) {
 }
 
 const char *wisp_npu_status_name(enum wisp_npu_status status) {
-    static const char *const names[] = {"done", "break", "limit", "deadlock", "fault"};
+    static const char *const names[] = {"done", "breakpoint", "limit", "deadlock", "fault"};
     return names[status];
 }
 

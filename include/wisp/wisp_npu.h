@@ -116,7 +116,8 @@ WISP_API int wisp_npu_core_create(struct wisp_npu_core **out, const char *cpu,
                                   struct wisp_error *err);
 WISP_API void wisp_npu_core_destroy(struct wisp_npu_core **core);
 
-/* Code into program memory, data sections into data memory.  Errors: ARG (does not fit). */
+/* Code into program memory, data sections into data memory; the core will start at the program's
+ * entry, raw code's first byte.  Errors: ARG (does not fit), UNSUPPORTED (an object file). */
 WISP_API int wisp_npu_core_load(struct wisp_npu_core *core, const struct wisp_npu_program *program,
                                 struct wisp_error *err);
 
@@ -163,7 +164,7 @@ struct wisp_npu_result {
 WISP_API void wisp_npu_core_run(struct wisp_npu_core *core, uint64_t max_cycles,
                                 struct wisp_npu_result *result);
 
-/* "memory", "lock", "stream_in", ...; NULL past the last.  "done", "break", "limit", ... */
+/* "memory", "lock", "stream_in", ...; NULL past the last.  "done", "breakpoint", "limit", ... */
 WISP_API const char *wisp_npu_stall_name(int stall);
 WISP_API const char *wisp_npu_status_name(enum wisp_npu_status status);
 

@@ -274,11 +274,29 @@ class RunTest(Program):
         self.assertIn("\nr1 00000000\n", blocks[1])
         self.assertIn("\nr2 00000002\n", blocks[2] + "\n")
 
+    def test_the_files_entry_and_breakpoints(self):
+        text = ".entry 0x4\n.section .text, 0, code\nmovx r1, #1\nmovx r2, #2\nmovx r3, #3\ndone\n"
+        self.ok("as", "-", "--elf", "-o", "p.elf", data=text.encode())
+        args = ["run", "--core", "p.elf", "--break", "0xc", "--break", "8"]
+        out = self.ok(*args).decode().split("\n")
+        self.assertEqual(out[0], "breakpoint after 1 cycles, 1 bundles, at 0x0008")
+        self.assertIn("r2 00000002", out)
+        self.assertIn("r1 00000000", out)  # its bundle lies before the entry
+        result = json.loads(self.ok(*args, "--json", "--entry", "0xc"))
+        self.assertEqual((result["status"], result["pc"], result["cycles"]), ("breakpoint", 12, 0))
+        self.assertEqual(json.loads(self.ok("run", "--core", "p.elf", "--json", "--break", "0"))["status"], "done")
+
+    def test_object_files_are_not_run(self):
+        self.ok("as", "-", "--elf", "-o", "p.o", data=b".object\n.section .text, 0, code\ndone\n")
+        self.fails(2, "run", "--core", "p.o", says="link it")
+
     def test_usage(self):
         self.program("done\n")
         for args, rc, what in [((), 1, "--insts"), (("--core", "--mem", "x"), 1, "ADDR=FILE"),
                                (("--core", "--reg", "q9=1"), 1, "no register"),
                                (("--core", "--mem", "0x70000=missing"), 2, "missing"),
+                               (("--core", "--break", "3"), 1, "even address"),
+                               (("--core", "--break", "here"), 1, "'here'"),
                                (("--core", "--dump", "0x7fff0:32=out"), 1, "data memory")]:
             got, _, err = self.npu("run", "--raw", "p.bin", *args)
             self.assertEqual(got, rc, args)

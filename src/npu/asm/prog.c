@@ -156,6 +156,10 @@ uint32_t wi_asm_prog_base(const struct wi_asm_prog *prog) {
     return high > 0 ? (uint32_t)low : 0;
 }
 
+uint32_t wi_asm_prog_entry(const struct wi_asm_prog *prog) {
+    return prog->bare ? wi_asm_prog_base(prog) : prog->entry;
+}
+
 static int image(const struct wi_asm_prog *prog, uint64_t low, uint64_t high, struct wi_strbuf *out,
                  struct wisp_error *err) {
     if (high - low > WI_ASM_MAX_BYTES)

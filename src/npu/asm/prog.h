@@ -61,6 +61,8 @@ bool wi_asm_is_label_char(char c);
 
 /* The lowest address of code; 0 when there is none. */
 uint32_t wi_asm_prog_base(const struct wi_asm_prog *prog);
+/* Where it starts: what an ELF file says, raw code's first byte. */
+uint32_t wi_asm_prog_entry(const struct wi_asm_prog *prog);
 
 /* The code sections as one run of bytes: placed by address with zeros in the gaps, or, when they
  * overlap as in an object file, one behind the other.  Errors: NOMEM, UNSUPPORTED (gaps beyond
