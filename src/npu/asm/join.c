@@ -1,0 +1,133 @@
+/* Rows behind rows: how early a region may begin while the one before still drains. */
+#include <string.h>
+
+#include "base/mem.h"
+#include "npu/asm/layout.h"
+
+enum {
+    REACH = 12,    /* bundles over which two operations can meet */
+    LOOP_SETUP = 7 /* bundles from a write of LS, LE or LC to the loop's last one */
+};
+
+static bool slots_clash(const struct wi_row *x, const struct wi_row *y) {
+    const unsigned wide = 1u << WI_SLOT_LNG, narrow = 1u << WI_SLOT_ALU | 1u << WI_SLOT_MV;
+    unsigned a = 0, b = 0;
+    for (unsigned s = 0; s < WI_N_SLOTS; s++) {
+        a |= x->op[s].id ? 1u << s : 0;
+        b |= y->op[s].id ? 1u << s : 0;
+    }
+    return (a & b) || (a & wide && b & narrow) || (a & narrow && b & wide);
+}
+
+static bool is_status(const struct wi_isa_access *a) {
+    return a->unit >= WI_UNIT_SR && a->unit <= WI_UNIT_SR_LAST;
+}
+
+/* Bundles that a later access needs behind an earlier one of the same register; results keep the
+ * order of the program also in issue, as the one in front may never be read. */
+static int needed(const struct wi_isa_access *a, const struct wi_isa_access *b) {
+    int same = a->bypass && a->bypass == b->bypass;
+    if (a->write && b->write)
+        return a->stage > b->stage ? a->stage - b->stage + 1 : 1;
+    return a->write ? a->stage - b->stage + 1 - same : a->stage - b->stage + same;
+}
+
+static bool registers_clash(const struct wi_isa_op *x, const struct wi_isa_op *y, int distance) {
+    struct wi_isa_access a[WI_ISA_MAX_ACCESSES], b[WI_ISA_MAX_ACCESSES];
+    int n = wi_isa_accesses(x, a), m = wi_isa_accesses(y, b);
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < m; k++)
+            if ((a[i].write || b[k].write) && !is_status(&a[i]) &&
+                wi_isa_overlap(a[i].unit, a[i].n_units, b[k].unit, b[k].n_units) &&
+                distance < needed(&a[i], &b[k]))
+                return true;
+    return false;
+}
+
+static bool ports_clash(const struct wi_isa_op *x, const struct wi_isa_op *y, int distance) {
+    struct wi_isa_port_use a[WI_ISA_MAX_PORTS], b[WI_ISA_MAX_PORTS];
+    int n = wi_isa_ports(x, a), m = wi_isa_ports(y, b);
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < m; k++)
+            if (a[i].port == b[k].port && !(a[i].weak && b[k].weak) &&
+                a[i].first <= distance + b[k].last && distance + b[k].first <= a[i].last)
+                return true;
+    return false;
+}
+
+static int memory_stage(unsigned id) {
+    return wi_isa_timing_info(wi_isa_info(id)->timing)->mem_stage[0];
+}
+
+static bool memory_clash(const struct wi_row *x, unsigned i, const struct wi_row *y, unsigned k,
+                         int distance) {
+    struct wi_order a = {x->op[i].id, x->banks[i], x->stream[i]};
+    struct wi_order b = {y->op[k].id, y->banks[k], y->stream[k]};
+    bool meet = (a.banks & b.banks) && memory_stage(a.id) == distance + memory_stage(b.id);
+    int order = wi_order_distance(a, b);
+    return meet || (order != WI_NO_ORDER && distance < order);
+}
+
+bool wi_rows_clash(const struct wi_row *x, const struct wi_row *y, int distance) {
+    if (distance == 0 && slots_clash(x, y))
+        return true;
+    for (unsigned i = 0; i < WI_N_SLOTS; i++)
+        for (unsigned k = 0; x->op[i].id && k < WI_N_SLOTS; k++)
+            if (y->op[k].id &&
+                (registers_clash(&x->op[i], &y->op[k], distance) ||
+                 ports_clash(&x->op[i], &y->op[k], distance) || memory_clash(x, i, y, k, distance)))
+                return true;
+    return false;
+}
+
+static bool sets_loop(const struct wi_row *row) {
+    for (unsigned s = 0; s < WI_N_SLOTS; s++) {
+        struct wi_isa_access a[WI_ISA_MAX_ACCESSES];
+        int n = row->op[s].id ? wi_isa_accesses(&row->op[s], a) : 0;
+        for (int i = 0; i < n; i++)
+            if (a[i].write && a[i].unit >= WI_UNIT_LS && a[i].unit <= WI_UNIT_LC)
+                return true;
+    }
+    return false;
+}
+
+/* Whether n rows can begin at row `at`. */
+static bool can_begin(const struct wi_layout *l, const struct wi_row *rows, int n, int at,
+                      int loop_last) {
+    for (int i = (int)l->rows.n - 1; i >= 0 && i >= at - REACH; i--) {
+        if (loop_last >= 0 && at + loop_last - i < LOOP_SETUP && sets_loop(&l->rows.v[i]))
+            return false;
+        for (int k = 0; k < n && at + k <= i + REACH; k++)
+            if (wi_rows_clash(&l->rows.v[i], &rows[k], at + k - i))
+                return false;
+    }
+    return true;
+}
+
+static void merge(struct wi_row *to, const struct wi_row *from) {
+    for (unsigned s = 0; s < WI_N_SLOTS; s++) {
+        if (!from->op[s].id)
+            continue;
+        to->op[s] = from->op[s];
+        to->fix[s] = from->fix[s];
+        to->banks[s] = from->banks[s];
+        to->stream[s] = from->stream[s];
+    }
+    to->aligned |= from->aligned;
+    to->full |= from->full;
+}
+
+int wi_rows_join(struct wi_layout *l, const struct wi_row *rows, int n, int head, int loop_last) {
+    int at = (int)l->rows.n - head;
+    at = at < (int)l->barrier ? (int)l->barrier : at;
+    while (!can_begin(l, rows, n, at, loop_last))
+        at++;
+    size_t end = (size_t)(at + n) > l->rows.n ? (size_t)(at + n) : l->rows.n;
+    if (!wi_grow(&l->rows.v, &l->rows.max, end, sizeof *l->rows.v))
+        return -1;
+    memset(l->rows.v + l->rows.n, 0, (end - l->rows.n) * sizeof *l->rows.v);
+    l->rows.n = end;
+    for (int i = 0; i < n; i++)
+        merge(&l->rows.v[at + i], &rows[i]);
+    return at;
+}

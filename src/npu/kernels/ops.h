@@ -1,0 +1,57 @@
+/* What kernels are written with, by their mathematical names: thin forms of the builder's calls.
+ * Shapes: an x holds 32 bf16 or s16, a bm 16 fp32. */
+#ifndef WISP_SRC_NPU_KERNELS_OPS_H
+#define WISP_SRC_NPU_KERNELS_OPS_H
+
+#include "npu/asm/build.h"
+
+/* Configuration words of the MAC unit. */
+enum {
+    WI_MAC_TILE = 28,  /* bf16 4x8 times 8x4 */
+    WI_MAC_LANES = 60, /* bf16 lane by lane, two terms: s1[i] s2[i] + s1[i+16] s2[i+16] */
+    WI_ROUND_EVEN = 12 /* crRnd: to nearest, ties to even */
+};
+
+static inline struct wi_vreg wi_k_x(struct wi_build *b, const char *name) {
+    return wi_build_reg(b, WI_FAMILY_X, name);
+}
+static inline struct wi_vreg wi_k_bm(struct wi_build *b, const char *name) {
+    return wi_build_reg(b, WI_FAMILY_BM, name);
+}
+
+/* Memory operands: the next 32 bytes at a pointer that steps by a constant, or as a d says. */
+static inline struct wi_mem wi_k_next(struct wi_vreg p, int32_t step, uint8_t banks,
+                                      uint8_t stream) {
+    return (struct wi_mem){p, WI_MODE_INC, step, {0, 0, 0}, banks, stream};
+}
+static inline struct wi_mem wi_k_at(struct wi_vreg p, int32_t offset, uint8_t banks,
+                                    uint8_t stream) {
+    return (struct wi_mem){p, WI_MODE_OFF, offset, {0, 0, 0}, banks, stream};
+}
+static inline struct wi_mem wi_k_walk(struct wi_vreg p, struct wi_vreg d, uint8_t banks,
+                                      uint8_t stream) {
+    return (struct wi_mem){p,     d.family == WI_FAMILY_D3 ? WI_MODE_3D : WI_MODE_2D, 0, d, banks,
+                           stream};
+}
+
+/* d = a x b; d = u + a x b */
+static inline void wi_k_mul(struct wi_build *b, struct wi_vreg d, struct wi_vreg s1,
+                            struct wi_vreg s2, struct wi_vreg conf) {
+    WI_OP(b, VMUL_F, wi_r(d), wi_r(s1), wi_r(s2), wi_r(conf));
+}
+static inline void wi_k_mac(struct wi_build *b, struct wi_vreg d, struct wi_vreg u,
+                            struct wi_vreg s1, struct wi_vreg s2, struct wi_vreg conf) {
+    WI_OP(b, VMAC_F, wi_r(d), wi_r(u), wi_r(s1), wi_r(s2), wi_r(conf));
+}
+/* As wi_k_mac, and in the first step of a block as wi_k_mul. */
+static inline void wi_k_mac_from_zero(struct wi_build *b, struct wi_vreg d, struct wi_vreg s1,
+                                      struct wi_vreg s2, struct wi_vreg conf) {
+    wi_k_mac(b, d, d, s1, s2, conf);
+    WI_FIRST_OP(b, VMUL_F, wi_r(d), wi_r(s1), wi_r(s2), wi_r(conf));
+}
+
+static inline void wi_k_round_even(struct wi_build *b) {
+    wi_build_set(b, wi_fixed(WI_REG_CR + 6), WI_ROUND_EVEN); /* crRnd */
+}
+
+#endif

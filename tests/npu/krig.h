@@ -1,0 +1,38 @@
+/* A bench for kernels: a routine from the builder on an emulated core with its own memory, and the
+ * chip's arithmetic once more in plain C, written from the documents and not from the emulator. */
+#ifndef WISP_TESTS_NPU_KRIG_H
+#define WISP_TESTS_NPU_KRIG_H
+
+#include <stdint.h>
+
+#include "npu/asm/build.h"
+#include "npu/emu/core.h"
+
+enum { KRIG_MEMORY = 0x70000, KRIG_BASE = 256 };
+
+struct krig {
+    struct wi_emu_core *core;
+    uint8_t memory[WI_EMU_WINDOW_BYTES];
+};
+void krig_init(struct krig *rig);
+void krig_fini(struct krig *rig);
+
+/* A kernel's code, finished as `how` says and passed by the checker; asserts what fails. */
+void krig_build(struct wi_code *code, void (*emit)(struct wi_build *b), enum wi_schedule how);
+/* Assert that a program has no hazard. */
+void krig_check(const struct wi_code *code);
+
+/* Call the code with p0 = `params` on the memory as it is: cycles from its first bundle to the one
+ * behind the last delay slot of its return; stored data is in memory afterwards. */
+struct wi_emu_counters krig_run(struct krig *rig, const struct wi_code *code, uint32_t params);
+
+float krig_f32(uint16_t bf16);
+uint16_t krig_bf16(float v); /* nearest, ties to even */
+/* acc + sum of a[i] b[i] as the MAC unit computes it, aie2-isa 11.3; finite values. */
+float krig_mac(float acc, int n, const uint16_t *a, const uint16_t *b);
+float krig_add(float a, float b); /* as vadd.f */
+
+uint32_t krig_random(uint64_t *seed);
+uint16_t krig_random_bf16(uint64_t *seed); /* +-[0.5, 4) */
+
+#endif
