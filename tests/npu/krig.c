@@ -7,10 +7,36 @@
 #include "npu/asm/check.h"
 #include "npu/isa/isa.h"
 
+static bool cascade_in_ready(void *host) {
+    struct krig *r = host;
+    return r->at_cascade_in < r->n_cascade_in;
+}
+
+static void cascade_get(void *host, uint8_t value[64]) {
+    struct krig *r = host;
+    memcpy(value, r->cascade_in[r->at_cascade_in++], 64);
+}
+
+static bool cascade_out_ready(void *host) {
+    struct krig *r = host;
+    return r->n_cascade_out < KRIG_CASCADE;
+}
+
+static void cascade_put(void *host, const uint8_t value[64]) {
+    struct krig *r = host;
+    memcpy(r->cascade_out[r->n_cascade_out++], value, 64);
+}
+
 void krig_init(struct krig *rig) {
+    memset(rig, 0, sizeof *rig);
     assert_int_equal(wi_emu_core_create(&rig->core, WI_PORTABLE, NULL), WISP_OK);
     wi_emu_core_map(rig->core, WI_EMU_OWN, rig->memory);
     wi_emu_poison(rig->memory, sizeof rig->memory);
+    wi_emu_core_connect(rig->core, &(struct wi_emu_port){.host = rig,
+                                                         .cascade_in_ready = cascade_in_ready,
+                                                         .cascade_get = cascade_get,
+                                                         .cascade_out_ready = cascade_out_ready,
+                                                         .cascade_put = cascade_put});
 }
 
 void krig_fini(struct krig *rig) {

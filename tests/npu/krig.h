@@ -8,11 +8,14 @@
 #include "npu/asm/build.h"
 #include "npu/emu/core.h"
 
-enum { KRIG_MEMORY = 0x70000, KRIG_BASE = 256 };
+enum { KRIG_MEMORY = 0x70000, KRIG_BASE = 256, KRIG_CASCADE = 128 };
 
 struct krig {
     struct wi_emu_core *core;
     uint8_t memory[WI_EMU_WINDOW_BYTES];
+    /* what the cascade brings and takes, 16 fp32 each */
+    float cascade_in[KRIG_CASCADE][16], cascade_out[KRIG_CASCADE][16];
+    int n_cascade_in, at_cascade_in, n_cascade_out;
 };
 void krig_init(struct krig *rig);
 void krig_fini(struct krig *rig);

@@ -319,7 +319,7 @@ struct wi_isa_op wi_ir_sample(const struct wi_build *b, unsigned id, const struc
 
 /* Sticky status bits, which no operation of a kernel reads, are left out. */
 static int add_accesses(const struct wi_build *b, unsigned id, const struct wi_arg *args,
-                        struct wi_ir_access *out) {
+                        uint8_t when, struct wi_ir_access *out) {
     struct wi_isa_op op = wi_ir_sample(b, id, args);
     struct wi_isa_access a[WI_ISA_MAX_ACCESSES];
     int n = wi_isa_accesses(&op, a), n_out = 0;
@@ -334,15 +334,16 @@ static int add_accesses(const struct wi_build *b, unsigned id, const struct wi_a
         }
         for (int u = a[i].unit; u < a[i].unit + a[i].n_units; u++)
             if (r.id > 0 || u < WI_UNIT_SR || u > WI_UNIT_SR_LAST)
-                out[n_out++] = (struct wi_ir_access){base + u, a[i].write, a[i].stage, a[i].bypass};
+                out[n_out++] =
+                    (struct wi_ir_access){base + u, a[i].write, a[i].stage, a[i].bypass, when};
     }
     return n_out;
 }
 
 int wi_ir_accesses(const struct wi_build *b, const struct wi_ir_op *op,
                    struct wi_ir_access out[WI_IR_MAX_ACCESSES]) {
-    int n = add_accesses(b, op->id[0], op->arg, out);
+    int n = add_accesses(b, op->id[0], op->arg, op->when, out);
     if (op->first_id)
-        n += add_accesses(b, op->first_id, op->first_arg, out + n);
+        n += add_accesses(b, op->first_id, op->first_arg, WI_FIRST_STEP, out + n);
     return n;
 }

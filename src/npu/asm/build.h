@@ -39,7 +39,10 @@ enum wi_mode {
 /* Banks of 16 KB that an operand can lie in, as a set of 1 << bank; two accesses meet in a memory
  * cycle only where their sets are disjoint.  Streams: accesses of one stream keep their order
  * within a step of a loop; those of different streams, and of different steps, are independent. */
-enum { WI_ANY_BANK = 15 };
+enum {
+    WI_ANY_BANK = 15,
+    WI_FREE_BANK = 16 /* one in which nothing else of the loop is accessed at the time */
+};
 struct wi_mem {
     struct wi_vreg p;
     enum wi_mode mode;

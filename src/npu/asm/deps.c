@@ -94,6 +94,7 @@ static bool find_touches(const struct wi_sched *s, struct touches *all) {
                                 .at = (int8_t)(a[k].write ? a[k].stage : a[k].stage - 1),
                                 .unit = (uint8_t)(a[k].key < WI_IR_FIXED ? a[k].key % 8 : 0),
                                 .bypass = a[k].bypass,
+                                .when = a[k].when,
                                 .write = a[k].write}};
     }
     if (all->n)
@@ -124,13 +125,9 @@ static int distance(const struct wi_touch *a, const struct wi_touch *b, bool unr
     return a->write ? wi_sees(a, b) : 1 - wi_sees(b, a);
 }
 
-static bool is_every_step(const struct wi_sched *s, const struct wi_touch *t) {
-    return s->b->ops[s->first_op + t->op].when == WI_EVERY_STEP;
-}
-
 /* Whether a later touch hides everything before it. */
-static bool hides(const struct wi_sched *s, const struct wi_touch *t) {
-    return t->write && is_every_step(s, t);
+static bool hides(const struct wi_touch *t) {
+    return t->write && t->when == WI_EVERY_STEP;
 }
 
 /* Edges from touch i to what comes after it, once around the loop. */
@@ -141,8 +138,8 @@ static bool edges_from(struct wi_sched *s, const struct touch *v, int n, int i) 
         int dist = i + k >= n;
         if ((a->write || b->write) && !add_edge(s, a->op, b->op, distance(a, b, unread), dist))
             return false;
-        unread = unread && (b->write || !is_every_step(s, b));
-        if (hides(s, b) && b->op != a->op)
+        unread = unread && (b->write || b->when != WI_EVERY_STEP);
+        if (hides(b) && b->op != a->op)
             break;
     }
     return true;
@@ -256,17 +253,24 @@ static uint8_t file_of(unsigned family) {
     }
 }
 
-/* Whether some read comes before the first write that every step does. */
-static bool is_carried(const struct wi_sched *s, const struct touch *v, size_t n) {
-    for (size_t i = 0; s->cycles > 0 && i < n; i++) {
-        if (i > 0 && v[i].key == v[i - 1].key)
-            continue;
-        for (size_t k = i; k < n && v[k].key == v[i].key; k++) {
-            if (hides(s, &v[k].t))
-                break;
-            if (!v[k].t.write)
-                return true;
-        }
+/* Whether some read of a unit comes before the first write that every step does, or that every
+ * step does which touches the unit at all. */
+static bool unit_is_carried(const struct touch *v, size_t n) {
+    bool same = true;
+    for (size_t i = 1; i < n; i++)
+        same = same && v[i].t.when == v[0].t.when;
+    for (size_t i = 0; i < n && !(v[i].t.write && (same || hides(&v[i].t))); i++)
+        if (!v[i].t.write)
+            return true;
+    return false;
+}
+
+static bool is_carried(const struct touch *v, size_t n) {
+    for (size_t begin = 0, end; begin < n; begin = end) {
+        for (end = begin; end < n && v[end].key == v[begin].key; end++)
+            ;
+        if (unit_is_carried(v + begin, end - begin))
+            return true;
     }
     return false;
 }
@@ -283,9 +287,9 @@ static bool find_values(struct wi_sched *s, const struct touches *all, int regio
         if (!wi_grow(&s->values, &s->max_values, s->n_values + 1, sizeof *s->values) ||
             !wi_grow(&s->touches, &s->max_touches, s->n_touches + n, sizeof *s->touches))
             return false;
-        s->values[s->n_values++] =
-            (struct wi_value){reg,        (int)s->n_touches,  (int)n,
-                              r->n_units, file_of(r->family), is_carried(s, all->v + begin, n)};
+        s->values[s->n_values++] = (struct wi_value){
+            reg,        (int)s->n_touches,  (int)n,
+            r->n_units, file_of(r->family), s->cycles > 0 && is_carried(all->v + begin, n)};
         for (size_t i = begin; i < end; i++)
             s->touches[s->n_touches++] = all->v[i].t;
     }

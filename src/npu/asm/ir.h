@@ -55,7 +55,7 @@ struct wi_isa_op wi_ir_sample(const struct wi_build *b, unsigned id, const struc
 struct wi_ir_access {
     int key;
     bool write;
-    uint8_t stage, bypass;
+    uint8_t stage, bypass, when; /* when: enum wi_when */
 };
 enum { WI_IR_MAX_ACCESSES = 48 };
 int wi_ir_accesses(const struct wi_build *b, const struct wi_ir_op *op,

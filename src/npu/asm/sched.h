@@ -36,7 +36,7 @@ struct wi_edge {
 struct wi_touch {
     int op;
     int8_t at;
-    uint8_t unit, bypass;
+    uint8_t unit, bypass, when; /* when: enum wi_when */
     bool write;
 };
 

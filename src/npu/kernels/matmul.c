@@ -4,16 +4,7 @@
 
 #include "npu/kernels/ops.h"
 
-enum {
-    BANK = 16384,
-    BANK_A = 1,
-    BANK_B = 2,
-    BANK_C = 4,
-    STREAM_A = 1,
-    STREAM_B,
-    STREAM_C,
-    STREAM_P
-};
+enum { BANK = 16384, BANK_A = 1, BANK_B = 2, BANK_C = 4, STREAM_A = 1, STREAM_B, STREAM_C };
 
 bool wi_matmul_params(struct wi_matmul_params *p, int m, int k, int n, uint32_t a, uint32_t b,
                       uint32_t c) {
@@ -38,35 +29,6 @@ bool wi_matmul_params(struct wi_matmul_params *p, int m, int k, int n, uint32_t 
 
 /* ---------------------------------------------------------------- the kernel */
 
-static struct wi_vreg param(struct wi_build *b, enum wi_family family, size_t offset,
-                            const char *name) {
-    struct wi_vreg r = wi_build_reg(b, family, name);
-    wi_build_load(b, r, wi_k_at(wi_fixed(WI_REG_P), (int32_t)offset, WI_ANY_BANK, STREAM_P));
-    return r;
-}
-
-/* A d whose fields are words of the parameter block; counters start at 0. */
-static struct wi_vreg walk(struct wi_build *b, enum wi_family family, size_t offset,
-                           const char *name) {
-    static const struct {
-        enum wi_family field;
-        bool outer;
-    } fields[] = {{WI_FAMILY_M, false},
-                  {WI_FAMILY_DN, false},
-                  {WI_FAMILY_DJ, false},
-                  {WI_FAMILY_DN, true},
-                  {WI_FAMILY_DJ, true}};
-    struct wi_vreg d = wi_build_reg(b, family, name);
-    bool outer = family == WI_FAMILY_D3;
-    for (int i = 0; i < (outer ? 5 : 3); i++)
-        wi_build_load(b, wi_dim(d, fields[i].field, fields[i].outer),
-                      wi_k_at(wi_fixed(WI_REG_P), (int32_t)offset + 4 * i, WI_ANY_BANK, STREAM_P));
-    wi_build_set(b, wi_dim(d, WI_FAMILY_DC, false), 0);
-    if (outer)
-        wi_build_set(b, wi_dim(d, WI_FAMILY_DC, true), 0);
-    return d;
-}
-
 static struct wi_vreg load_tile(struct wi_build *b, struct wi_vreg p, struct wi_vreg d,
                                 uint8_t bank, uint8_t stream) {
     struct wi_vreg x = wi_k_x(b, stream == STREAM_A ? "a" : "b");
@@ -77,13 +39,13 @@ static struct wi_vreg load_tile(struct wi_build *b, struct wi_vreg p, struct wi_
 
 void wi_matmul_emit(struct wi_build *b) {
 #define AT(field) offsetof(struct wi_matmul_params, field)
-    struct wi_vreg steps = param(b, WI_FAMILY_R, AT(steps), "steps");
-    struct wi_vreg blocks = param(b, WI_FAMILY_R, AT(blocks), "blocks");
-    struct wi_vreg pa = param(b, WI_FAMILY_P, AT(a), "A");
-    struct wi_vreg walk_a = walk(b, WI_FAMILY_D3, AT(a_walk), "walk of A");
-    struct wi_vreg pb = param(b, WI_FAMILY_P, AT(b), "B");
-    struct wi_vreg walk_b = walk(b, WI_FAMILY_D, AT(b_walk), "walk of B");
-    struct wi_vreg pc = param(b, WI_FAMILY_P, AT(c), "C");
+    struct wi_vreg steps = wi_k_param(b, WI_FAMILY_R, AT(steps), "steps");
+    struct wi_vreg blocks = wi_k_param(b, WI_FAMILY_R, AT(blocks), "blocks");
+    struct wi_vreg pa = wi_k_param(b, WI_FAMILY_P, AT(a), "A");
+    struct wi_vreg walk_a = wi_k_param_walk(b, WI_FAMILY_D3, AT(a_walk), "walk of A");
+    struct wi_vreg pb = wi_k_param(b, WI_FAMILY_P, AT(b), "B");
+    struct wi_vreg walk_b = wi_k_param_walk(b, WI_FAMILY_D, AT(b_walk), "walk of B");
+    struct wi_vreg pc = wi_k_param(b, WI_FAMILY_P, AT(c), "C");
     struct wi_vreg tile = wi_build_const(b, WI_FAMILY_R, WI_MAC_TILE, "tile product");
     struct wi_vreg acc[4][4];
     for (int i = 0; i < 16; i++)

@@ -3,6 +3,8 @@
 #ifndef WISP_SRC_NPU_KERNELS_OPS_H
 #define WISP_SRC_NPU_KERNELS_OPS_H
 
+#include <stddef.h>
+
 #include "npu/asm/build.h"
 
 /* Configuration words of the MAC unit. */
@@ -49,6 +51,16 @@ static inline void wi_k_mac_from_zero(struct wi_build *b, struct wi_vreg d, stru
     wi_k_mac(b, d, d, s1, s2, conf);
     WI_FIRST_OP(b, VMUL_F, wi_r(d), wi_r(s1), wi_r(s2), wi_r(conf));
 }
+
+/* A word of the parameter block, which p0 points to, in a register. */
+struct wi_vreg wi_k_param(struct wi_build *b, enum wi_family family, size_t offset,
+                          const char *name);
+/* A d (m, dn, dj) or d_3d (m, dn, dj, outer dn, outer dj) from words of the parameter block; its
+ * counters are 0. */
+struct wi_vreg wi_k_param_walk(struct wi_build *b, enum wi_family family, size_t offset,
+                               const char *name);
+/* An x with every 16 bits the same. */
+struct wi_vreg wi_k_fill(struct wi_build *b, uint16_t value, const char *name);
 
 static inline void wi_k_round_even(struct wi_build *b) {
     wi_build_set(b, wi_fixed(WI_REG_CR + 6), WI_ROUND_EVEN); /* crRnd */

@@ -1,0 +1,156 @@
+#include "npu/kernels/gemm.h"
+
+#include "npu/kernels/ops.h"
+
+enum { STREAM_A = 1, STREAM_W, STREAM_C, STREAM_BIAS };
+enum { BLOCKS = WI_GEMM_ROWS / 16, TILE = 64, PIECE = 1024, GROUP = 2 * TILE };
+/* vshuffle: 128-bit elements 0, 2, 4, 6 of two registers */
+enum { EVEN_QUARTERS = 8, ODD_QUARTERS = 9 };
+
+bool wi_gemm_params(struct wi_gemm_params *p, int k, uint32_t a, uint32_t w, uint32_t bias,
+                    uint32_t c) {
+    if (k != 64 && k != 96 && k != 128)
+        return false;
+    uint32_t panels = (uint32_t)k / 16, pieces = (uint32_t)k / 32;
+    uint32_t last_panel = (panels - 1) * WI_GEMM_PITCH, last_piece = (pieces - 1) * WI_GEMM_PITCH;
+    *p = (struct wi_gemm_params){
+        .a = a,
+        .w = w,
+        .bias = bias,
+        .c = c,
+        .steps = panels,
+        /* 4 groups, the same of the next panel, the next 4 groups of the first */
+        .a_walk = {GROUP - last_panel, 3, GROUP, panels - 1, WI_GEMM_PITCH - 3 * GROUP},
+        /* a piece, the next piece, the first again */
+        .w_walk = {32 - PIECE - last_piece, PIECE / 32 - 1, 32, pieces - 1,
+                   WI_GEMM_PITCH + 32 - PIECE}};
+    return true;
+}
+
+/* ---------------------------------------------------------------- the kernel */
+
+struct gemm {
+    enum wi_gemm_role role;
+    struct wi_vreg tile, acc[4][4];  /* configuration of the product; sums, rows x columns */
+    struct wi_vreg pa[2], walk_a[2]; /* even and odd tiles of a panel */
+    struct wi_vreg pw, walk_w, pc, biases;
+    struct wi_vreg even, odd; /* shuffles */
+};
+
+/* The tile at a pointer, which then goes on. */
+static struct wi_vreg load_a(struct wi_build *b, const struct gemm *g, int k) {
+    struct wi_vreg x = wi_k_x(b, "a");
+    wi_build_load(b, wi_high(x), wi_k_at(g->pa[k], 32, WI_ANY_BANK, STREAM_A));
+    wi_build_load(b, wi_low(x), wi_k_walk(g->pa[k], g->walk_a[k], WI_ANY_BANK, STREAM_A));
+    return x;
+}
+
+static struct wi_vreg load_w(struct wi_build *b, const struct gemm *g) {
+    struct wi_vreg x = wi_k_x(b, "w");
+    wi_build_load(b, wi_low(x), wi_k_walk(g->pw, g->walk_w, WI_ANY_BANK, STREAM_W));
+    wi_build_load(b, wi_high(x), wi_k_walk(g->pw, g->walk_w, WI_ANY_BANK, STREAM_W));
+    return x;
+}
+
+/* The biases of columns 4j to 4j + 3 in each of 4 rows. */
+static struct wi_vreg bias_tile(struct wi_build *b, const struct gemm *g, int j) {
+    struct wi_vreg twice = wi_k_x(b, "bias"), tile = wi_k_bm(b, "bias");
+    struct wi_vreg first = j % 2 ? g->odd : g->even, second = j / 2 ? g->odd : g->even;
+    WI_OP(b, VSHUFFLE, wi_r(twice), wi_r(g->biases), wi_r(g->biases), wi_r(first));
+    WI_OP(b, VSHUFFLE, wi_r(tile), wi_r(twice), wi_r(twice), wi_r(second));
+    return tile;
+}
+
+/* 8 of k: 4 x 4 tile products, of which the first ones of a block begin the sums. */
+static void multiply(struct wi_build *b, const struct gemm *g, int k) {
+    bool starts_from_bias = k == 0 && g->role == WI_GEMM_TOP;
+    struct wi_vreg rows[4], bias;
+    for (int i = 0; i < 4; i++)
+        rows[i] = load_a(b, g, k);
+    for (int j = 0; j < 4; j++) {
+        struct wi_vreg column = load_w(b, g);
+        wi_build_when(b, WI_FIRST_STEP);
+        if (starts_from_bias)
+            bias = bias_tile(b, g, j);
+        wi_build_when(b, WI_EVERY_STEP);
+        for (int i = 0; i < 4; i++) {
+            wi_k_mac(b, g->acc[i][j], g->acc[i][j], rows[i], column, g->tile);
+            if (starts_from_bias)
+                WI_FIRST_OP(b, VMAC_F, wi_r(g->acc[i][j]), wi_r(bias), wi_r(rows[i]), wi_r(column),
+                            wi_r(g->tile));
+        }
+    }
+}
+
+static void step(struct wi_build *b, const struct gemm *g) {
+    wi_build_when(b, WI_FIRST_STEP);
+    for (int i = 0; i < 16 && g->role != WI_GEMM_TOP; i++)
+        WI_OP(b, VMOV_SCD, wi_r(g->acc[i / 4][i % 4]));
+    wi_build_when(b, WI_EVERY_STEP);
+    multiply(b, g, 0);
+    multiply(b, g, 1);
+    wi_build_when(b, WI_LAST_STEP);
+    for (int i = 0; i < 16; i++)
+        if (g->role == WI_GEMM_BOTTOM)
+            wi_build_store_bf16(b, g->acc[i / 4][i % 4],
+                                wi_k_next(g->pc, 32, WI_FREE_BANK, STREAM_C));
+        else
+            WI_OP(b, VMOV_MCD, wi_r(g->acc[i / 4][i % 4]));
+}
+
+static void load_bias(struct wi_build *b, struct gemm *g) {
+    struct wi_vreg p = wi_k_param(b, WI_FAMILY_P, offsetof(struct wi_gemm_params, bias), "bias");
+    g->even = wi_build_const(b, WI_FAMILY_R, EVEN_QUARTERS, "even quarters");
+    g->odd = wi_build_const(b, WI_FAMILY_R, ODD_QUARTERS, "odd quarters");
+    g->biases = wi_k_x(b, "biases");
+    wi_build_load(b, wi_low(g->biases), wi_k_at(p, 0, WI_ANY_BANK, STREAM_BIAS));
+    wi_build_load(b, wi_high(g->biases), wi_k_at(p, 32, WI_ANY_BANK, STREAM_BIAS));
+}
+
+void wi_gemm_emit(struct wi_build *b, enum wi_gemm_role role) {
+#define AT(field) offsetof(struct wi_gemm_params, field)
+    struct gemm g = {.role = role};
+    struct wi_vreg steps = wi_k_param(b, WI_FAMILY_R, AT(steps), "steps");
+    struct wi_vreg blocks = wi_build_const(b, WI_FAMILY_R, BLOCKS, "blocks");
+    for (int k = 0; k < 2; k++) {
+        g.pa[k] = wi_k_param(b, WI_FAMILY_P, AT(a), "A");
+        g.walk_a[k] = wi_k_param_walk(b, WI_FAMILY_D3, AT(a_walk), "walk of A");
+    }
+    WI_OP(b, PADDA_INC, wi_r(g.pa[1]), wi_i(TILE));
+    g.pw = wi_k_param(b, WI_FAMILY_P, AT(w), "W");
+    g.walk_w = wi_k_param_walk(b, WI_FAMILY_D3, AT(w_walk), "walk of W");
+    g.tile = wi_build_const(b, WI_FAMILY_R, WI_MAC_TILE, "tile product");
+    if (role == WI_GEMM_TOP)
+        load_bias(b, &g);
+    if (role == WI_GEMM_BOTTOM) {
+        g.pc = wi_k_param(b, WI_FAMILY_P, AT(c), "C");
+        wi_k_round_even(b);
+    }
+    for (int i = 0; i < 16; i++)
+        g.acc[i / 4][i % 4] = wi_k_bm(b, "sum");
+    wi_build_loop(b, (struct wi_loop){"gemm", steps, blocks, .overrun = true});
+    step(b, &g);
+    wi_build_end_loop(b);
+}
+
+/* ---------------------------------------------------------------- packing */
+
+static uint16_t *element(uint8_t *memory, int byte) {
+    return (uint16_t *)(void *)(memory + byte);
+}
+
+void wi_gemm_pack_a(uint8_t *memory, const uint16_t *a, int k) {
+    for (int row = 0; row < WI_GEMM_ROWS; row++)
+        for (int c = 0; c < k; c++)
+            *element(memory, c / 16 * WI_GEMM_PITCH + row / 4 * GROUP + c % 16 / 8 * TILE +
+                                 row % 4 * 16 + c % 8 * 2) = a[row * k + c];
+}
+
+void wi_gemm_pack_w(uint8_t *memory, const uint16_t *w, int k) {
+    for (int r = 0; r < k; r++)
+        for (int c = 0; c < WI_GEMM_COLUMNS; c++) {
+            int byte = (r / 8 * 4 + c / 4) * TILE + r % 8 * 8 + c % 4 * 2;
+            *element(memory, byte / PIECE * WI_GEMM_PITCH + byte % PIECE) =
+                w[r * WI_GEMM_COLUMNS + c];
+        }
+}

@@ -1,0 +1,39 @@
+/* The unit of work of the encoder's products: 96 rows of A, which stay, times k x 16 of W, which
+ * stream by, on one core of a cascade column that splits K.
+ *
+ * Memory:
+ *   A    k/16 panels of 3072 bytes at a pitch of 4096: [24 groups of 4 rows][2] tiles of 4 rows x 8
+ *   W    1024-byte pieces at a pitch of 4096, [k/8][4] tiles of 8 x 4 columns in all
+ *   bias 16 fp32 (top)
+ *   C    [6][4][4] tiles of 4 x 4 bf16 (bottom), 3072 bytes
+ * Everything may share banks but C, which lies in a bank without A panels 0 to 3 and without W. */
+#ifndef WISP_SRC_NPU_KERNELS_GEMM_H
+#define WISP_SRC_NPU_KERNELS_GEMM_H
+
+#include "npu/asm/build.h"
+
+/* A core's place in its column: sums start from the bias at the top, pass through the cascade, and
+ * end as bf16 at the bottom. */
+enum wi_gemm_role { WI_GEMM_TOP, WI_GEMM_MIDDLE, WI_GEMM_BOTTOM };
+
+enum { WI_GEMM_ROWS = 96, WI_GEMM_COLUMNS = 16, WI_GEMM_PITCH = 4096 };
+
+struct wi_gemm_params {
+    uint32_t a, w, bias, c;
+    uint32_t steps;     /* of 16 of k */
+    uint32_t a_walk[5]; /* m, dn, dj, dn, dj of the d_3d, for even and for odd tiles */
+    uint32_t w_walk[5];
+};
+
+/* k: 64, 96 or 128. */
+bool wi_gemm_params(struct wi_gemm_params *p, int k, uint32_t a, uint32_t w, uint32_t bias,
+                    uint32_t c);
+
+/* The routine of a role: p0 = parameter block. */
+void wi_gemm_emit(struct wi_build *b, enum wi_gemm_role role);
+
+/* Row-major bf16 [96][k] and [k][16] into memory images with the gaps left alone. */
+void wi_gemm_pack_a(uint8_t *memory, const uint16_t *a, int k);
+void wi_gemm_pack_w(uint8_t *memory, const uint16_t *w, int k);
+
+#endif

@@ -1,0 +1,40 @@
+#include "npu/kernels/ops.h"
+
+enum { STREAM_PARAMS = 255 };
+
+static struct wi_mem param_at(size_t offset) {
+    return wi_k_at(wi_fixed(WI_REG_P), (int32_t)offset, WI_ANY_BANK, STREAM_PARAMS);
+}
+
+struct wi_vreg wi_k_param(struct wi_build *b, enum wi_family family, size_t offset,
+                          const char *name) {
+    struct wi_vreg r = wi_build_reg(b, family, name);
+    wi_build_load(b, r, param_at(offset));
+    return r;
+}
+
+struct wi_vreg wi_k_param_walk(struct wi_build *b, enum wi_family family, size_t offset,
+                               const char *name) {
+    static const struct {
+        enum wi_family field;
+        bool outer;
+    } fields[] = {{WI_FAMILY_M, false},
+                  {WI_FAMILY_DN, false},
+                  {WI_FAMILY_DJ, false},
+                  {WI_FAMILY_DN, true},
+                  {WI_FAMILY_DJ, true}};
+    struct wi_vreg d = wi_build_reg(b, family, name);
+    bool outer = family == WI_FAMILY_D3;
+    for (size_t i = 0; i < (outer ? 5 : 3); i++)
+        wi_build_load(b, wi_dim(d, fields[i].field, fields[i].outer), param_at(offset + 4 * i));
+    wi_build_set(b, wi_dim(d, WI_FAMILY_DC, false), 0);
+    if (outer)
+        wi_build_set(b, wi_dim(d, WI_FAMILY_DC, true), 0);
+    return d;
+}
+
+struct wi_vreg wi_k_fill(struct wi_build *b, uint16_t value, const char *name) {
+    struct wi_vreg r = wi_build_const(b, WI_FAMILY_R, (int16_t)value, name), x = wi_k_x(b, name);
+    WI_OP(b, VBCST_16, wi_r(x), wi_r(r));
+    return x;
+}
