@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fits the short polynomials of exp2_coarse and gelu_coarse in src/cpu/vec_tmpl.c with the smallest
+"""Fits the short polynomials of exp_weight, exp2_coarse and gelu_coarse in src/cpu/vec_tmpl.c with the smallest
 largest relative error (Lawson iteration).  Needs numpy."""
 import math
 
@@ -20,7 +20,8 @@ def fit(basis, values, rounds=3000):
 
 
 f = NODES / 2
-print("2^f on [-0.5, 0.5], constant first:", *fit(np.vander(f, 4, increasing=True), 2.0**f))
+for terms in 4, 7:
+    print("2^f on [-0.5, 0.5], constant first:", *fit(np.vander(f, terms, increasing=True), 2.0**f))
 
 p, y_max = 0.35, 6.5  # erfcx(y) = t P(t), t = 1 / (1 + p y); beyond, GELU is below 1e-18
 low = 1 / (1 + p * y_max)
