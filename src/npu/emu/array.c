@@ -147,32 +147,6 @@ void wi_array_remove_memory(struct wi_array *a, uint64_t address) {
             wi_arr_tile(a, col, 0)->channel[i % 2][i / 2].memory = NULL;
 }
 
-/* ------------------------------------------------------------------ loading */
-
-static void load_op(struct wi_array *a, const struct wi_cfg *cfg, const struct wi_cfg_op *op) {
-    switch (op->kind) {
-    case WI_CFG_NOP: break;
-    case WI_CFG_WRITE: wi_arr_write(a, op->addr, op->value); break;
-    case WI_CFG_MASK_WRITE: wi_arr_mask_write(a, op->addr, op->mask, op->value); break;
-    case WI_CFG_BLOCK: wi_arr_block(a, op->addr, wi_cfg_words(cfg, op), op->n_words); break;
-    default: wi_arr_fault(a, NULL, "a load command waits or patches, which no loader does");
-    }
-}
-
-int wi_array_load(struct wi_array *a, const struct wi_cfg *cfg, struct wisp_error *err) {
-    power_up(a);
-    a->in_load = true;
-    for (size_t i = 0; i < cfg->n_ops && !a->failed; i++)
-        load_op(a, cfg, &cfg->ops[i]);
-    a->in_load = false;
-    for (int i = 0; i < WI_ARRAY_TILES && !a->failed; i++)
-        wi_arr_switch_routes(&a->tile[i]);
-    wi_arr_core_cascades(a);
-    if (a->params.start_at_load)
-        wi_arr_core_start_all(a, false);
-    return a->failed ? wi_err_set(err, WISP_E_DEVICE, "%s", a->reason) : WISP_OK;
-}
-
 /* ------------------------------------------------------------------ a cycle */
 
 static void step_tile(struct wi_tile *t, uint64_t now) {
@@ -309,13 +283,43 @@ static bool run_until(struct wi_array *a, bool (*is_over)(const struct wi_array 
     return true;
 }
 
-static bool stream_is_over(const struct wi_array *a) {
-    return !a->controller.cfg;
-}
-
 static bool never_over(const struct wi_array *a) {
     (void)a;
     return false;
+}
+
+/* ------------------------------------------------------------------ loading */
+
+static void load_op(struct wi_array *a, const struct wi_cfg *cfg, const struct wi_cfg_op *op) {
+    switch (op->kind) {
+    case WI_CFG_NOP: break;
+    case WI_CFG_WRITE: wi_arr_write(a, op->addr, op->value); break;
+    case WI_CFG_MASK_WRITE: wi_arr_mask_write(a, op->addr, op->mask, op->value); break;
+    case WI_CFG_BLOCK: wi_arr_block(a, op->addr, wi_cfg_words(cfg, op), op->n_words); break;
+    default: wi_arr_fault(a, NULL, "a load command waits or patches, which no loader does");
+    }
+}
+
+int wi_array_load(struct wi_array *a, const struct wi_cfg *cfg, struct wisp_error *err) {
+    power_up(a);
+    a->in_load = true;
+    for (size_t i = 0; i < cfg->n_ops && !a->failed; i++)
+        load_op(a, cfg, &cfg->ops[i]);
+    a->in_load = false;
+    for (int i = 0; i < WI_ARRAY_TILES && !a->failed; i++)
+        wi_arr_switch_routes(&a->tile[i]);
+    wi_arr_core_cascades(a);
+    if (a->params.start_at_load && !a->failed) {
+        wi_arr_core_start_all(a, false);
+        run_until(a, never_over, WI_T_LAUNCH);
+    }
+    return a->failed ? wi_err_set(err, WISP_E_DEVICE, "%s", a->reason) : WISP_OK;
+}
+
+/* ------------------------------------------------------------------ running */
+
+static bool stream_is_over(const struct wi_array *a) {
+    return !a->controller.cfg;
 }
 
 static enum wi_array_status deadlock(struct wi_array *a) {

@@ -147,7 +147,7 @@ void wi_arr_shim_open(struct channel *c, uint64_t now) {
 
 /* Whether host memory has delivered or can take n words by now; else *at is when. */
 static bool wins_host(struct channel *c, unsigned n, uint64_t now, uint64_t *at) {
-    unsigned rate = rate_of(c), need = n * WI_T_RATE_ONE, most = GRANULE_WORDS * WI_T_RATE_ONE;
+    unsigned rate = rate_of(c), need = n * WI_T_RATE_ONE, most = 2 * GRANULE_WORDS * WI_T_RATE_ONE;
     if (now < c->opens) {
         *at = c->opens;
         return false;

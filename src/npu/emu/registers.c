@@ -120,10 +120,7 @@ static void write_register(struct wi_tile *t, struct wi_map_reg reg, uint32_t va
     case WI_MAP_ZERO_DATA: write_memory_control(t, reg, value); break;
     case WI_MAP_EVENTS:
     case WI_MAP_EVENTS_MEM: write_events(t, reg, value); break;
-    case WI_MAP_PROCESSOR_BUS:
-        if (value)
-            fault_at(t, reg, "the processor bus is not modelled");
-        break;
+    case WI_MAP_PROCESSOR_BUS: break; /* a core that uses it is stopped */
     case WI_MAP_CORE_ENABLE_EVENT:
     case WI_MAP_CORE_RESET_EVENT:
     case WI_MAP_CORE_DEBUG:

@@ -75,6 +75,46 @@ void wi_arr_switch_reset(struct wi_tile *t) {
     sw->south = (int8_t)wi_switch_port_index(t->kind, WI_SWITCH_SLAVE, WI_SWITCH_SOUTH, 0);
 }
 
+/* The crossbar has no wire for some pairs. [doc aie-rt, xaie_ss_aieml.c; ref 6.3] */
+static bool has_wire(enum wi_tile_kind kind, struct wi_switch_port from, struct wi_switch_port to) {
+    bool same = from.number == to.number,
+         vertical = to.kind == WI_SWITCH_SOUTH || to.kind == WI_SWITCH_NORTH;
+    switch (from.kind) {
+    case WI_SWITCH_CORE: return to.kind != WI_SWITCH_CORE;
+    case WI_SWITCH_DMA: return to.kind != WI_SWITCH_DMA || same;
+    case WI_SWITCH_CTRL:
+        if (kind == WI_TILE_MEM)
+            return vertical || (to.kind == WI_SWITCH_DMA && to.number == 5);
+        return to.kind != WI_SWITCH_CTRL && to.kind != WI_SWITCH_DMA;
+    case WI_SWITCH_TRACE:
+        if (kind == WI_TILE_MEM)
+            return to.kind == WI_SWITCH_SOUTH || (to.kind == WI_SWITCH_DMA && to.number == 5);
+        return to.kind == WI_SWITCH_FIFO || to.kind == WI_SWITCH_SOUTH ||
+               (to.kind == WI_SWITCH_DMA && to.number == 0);
+    case WI_SWITCH_FIFO: return true;
+    case WI_SWITCH_SOUTH:
+        if (kind == WI_TILE_SHIM)
+            return true;
+        /* fall through */
+    default:
+        if (kind == WI_TILE_MEM && vertical)
+            return same; /* what passes a memory tile keeps its lane */
+        return from.kind != to.kind || same;
+    }
+}
+
+static void check_wire(struct wi_tile *t, int slave, int master) {
+    struct wi_switch_port from = wi_switch_port(t->kind, WI_SWITCH_SLAVE, slave);
+    struct wi_switch_port to = wi_switch_port(t->kind, WI_SWITCH_MASTER, master);
+    char a[16], b[16];
+    if (has_wire(t->kind, from, to))
+        return;
+    wi_switch_port_print(from, a, sizeof a);
+    wi_switch_port_print(to, b, sizeof b);
+    wi_arr_fault(t->array, t, "the switch has no wire from %s (slave %d) to %s (master %d)", a,
+                 slave, b, master);
+}
+
 void wi_arr_switch_routes(struct wi_tile *t) {
     struct wi_switch *sw = &t->sw;
     sw->packets = 0;
@@ -86,10 +126,12 @@ void wi_arr_switch_routes(struct wi_tile *t) {
         uint32_t ctrl = sw->master[i].ctrl, from = ctrl & WI_MASTER_SLAVE_MASK;
         if (!on(ctrl) || packets(ctrl))
             continue;
-        if (from < sw->n_slaves)
+        if (from < sw->n_slaves) {
             sw->slave[from].circuit |= 1u << i;
-        else
+            check_wire(t, (int)from, i);
+        } else {
             wi_arr_fault(t->array, t, "master %d takes from slave %u, which is not there", i, from);
+        }
     }
 }
 
@@ -228,6 +270,8 @@ static void grant(struct wi_tile *t, int arbiter, uint32_t asking, const uint32_
     s->granted = now + WI_T_ARBITRATE;
     if (!s->packet)
         fault_at_slave(t, i, s->q.word[s->q.head].v, "whose arbiter and selector no master takes");
+    for (uint32_t left = s->packet; left; left &= left - 1)
+        check_wire(t, i, __builtin_ctz(left));
 }
 
 /* New packets ask their arbiters, which serve slaves in turn and keep the one until its last word.
