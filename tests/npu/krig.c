@@ -51,7 +51,8 @@ void krig_check(const struct wi_code *code) {
                  &err) != WISP_OK)
         fail_msg("%s", err.text);
     for (size_t i = 0; i < r.n_findings; i++)
-        if (wi_check_is_hazard(r.findings[i].rule)) {
+        /* own code keeps to the stricter of the two models of ports */
+        if (wi_check_is_hazard(r.findings[i].rule) || r.findings[i].rule == WI_CHECK_STRICT) {
             wi_check_print(&r.findings[i], text, sizeof text);
             fail_msg("%s", text);
         }

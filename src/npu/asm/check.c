@@ -208,6 +208,18 @@ static bool is_read(const struct checker *c, int node, const struct wi_isa_acces
     return false;
 }
 
+/* Whether the older write's own operation samples the newer value, as "vunpack x9, wl9" does. */
+static bool reads_itself(const struct pair *p, int i, const struct wi_isa_access *newer) {
+    for (int k = 0; k < p->first->n_accesses; k++) {
+        const struct wi_isa_access *a = &p->first->access[k].access;
+        if (p->first->access[k].slot == p->first->access[i].slot && !a->write &&
+            wi_isa_overlap(a->unit, a->n_units, newer->unit, newer->n_units) &&
+            -p->distance >= needed_distance(newer, a))
+            return true;
+    }
+    return false;
+}
+
 static void check_writes(struct checker *c, const struct pair *p, int i, int j) {
     const struct wi_isa_access *older = &p->first->access[i].access;
     const struct wi_isa_access *newer = &p->second->access[j].access;
@@ -215,7 +227,9 @@ static void check_writes(struct checker *c, const struct pair *p, int i, int j) 
     unsigned unit = older->unit > newer->unit ? older->unit : newer->unit;
     if (p->distance >= needed || is_sticky(unit))
         return;
-    bool used = p->distance < needed - 1 && is_read(c, p->node, older, newer, p->distance, 1);
+    bool half = p->distance == 0 && older->n_units < newer->n_units; /* the rest is wanted */
+    bool used = p->distance < needed - 1 && (half || reads_itself(p, i, newer) ||
+                                             is_read(c, p->node, older, newer, p->distance, 1));
     report(c, p, used ? WI_CHECK_SHORT_LIFE : WI_CHECK_WRITE_ORDER, unit, p->first->access[i].slot,
            p->second->access[j].slot, needed);
 }
@@ -236,14 +250,65 @@ static void check_registers(struct checker *c, const struct pair *p) {
         }
 }
 
+static bool of_file(unsigned port, unsigned unit) {
+    bool r = unit <= WI_UNIT_R_LAST;
+    bool p = unit >= WI_UNIT_P && unit <= WI_UNIT_P_LAST;
+    bool d = unit >= WI_UNIT_D && unit <= WI_UNIT_D_LAST;
+    switch (port) {
+    case WI_PORT_R_WA:
+    case WI_PORT_R_WX:
+    case WI_PORT_RS_WM:
+    case WI_PORT_R_RV: return r;
+    case WI_PORT_P_WM: return p;
+    case WI_PORT_P_RM: return p || d;
+    case WI_PORT_CM_WM:
+    case WI_PORT_CM_WA: return unit >= WI_UNIT_AM && unit <= WI_UNIT_AM_LAST;
+    default: return d;
+    }
+}
+
+/* Whether an operation needs a port by its registers.  The tables, which are the open compiler's,
+ * say more: each single register holds the write ports of all scalar files, a store those of every
+ * file that it could store from, a shuffle those of both its kinds of result, and all readers of
+ * accumulators one port, whatever their slot; a part-word store keeps all memory accesses away,
+ * also of other addresses.  Code of AMD's own compiler knows no such conflict (docs/npu-proof.md).
+ */
+static bool needs_port(const struct wi_flow_bundle *b, unsigned slot, unsigned port) {
+    const struct wi_isa_info *info = wi_isa_info(b->bundle.op[slot].id);
+    bool read = port == WI_PORT_R_RV || port == WI_PORT_P_RM;
+    if (port == WI_PORT_PWS || port == WI_PORT_CM_RM)
+        return false;
+    if (port >= WI_PORT_LOAD_A || (port >= WI_PORT_W_RS && port <= WI_PORT_W_WM))
+        return true;
+    for (int i = 0; i < b->n_accesses; i++) {
+        const struct wi_isa_access *a = &b->access[i].access;
+        bool address = a->field >= 0 && !a->write && info->field[a->field].letter != 's' &&
+                       wi_isa_timing_info(info->timing)->mem_stage[0];
+        if (b->access[i].slot == slot && a->write != read && !address && of_file(port, a->unit))
+            return true;
+    }
+    return false;
+}
+
+/* The rule that two holders of a port break. */
+static enum wi_check_rule port_rule(const struct wi_flow_bundle *a, unsigned slot_a,
+                                    const struct wi_flow_bundle *b, unsigned slot_b,
+                                    unsigned port) {
+    bool both = needs_port(a, slot_a, port) && needs_port(b, slot_b, port);
+    return both ? WI_CHECK_PORT : WI_CHECK_STRICT;
+}
+
 static void check_ports(struct checker *c, const struct pair *p) {
     for (int i = 0; i < p->first->n_ports; i++)
         for (int j = 0; j < p->second->n_ports; j++) {
             const struct wi_isa_port_use *a = &p->first->port[i].use, *b = &p->second->port[j].use;
             if (a->port == b->port && !(a->weak && b->weak) && a->first <= p->distance + b->last &&
                 p->distance + b->first <= a->last)
-                report(c, p, WI_CHECK_PORT, a->port, p->first->port[i].slot,
-                       p->second->port[j].slot, a->last - b->first + 1);
+                report(c, p,
+                       port_rule(p->first, p->first->port[i].slot, p->second,
+                                 p->second->port[j].slot, a->port),
+                       a->port, p->first->port[i].slot, p->second->port[j].slot,
+                       a->last - b->first + 1);
         }
 }
 
@@ -300,8 +365,8 @@ static void check_bundle(struct checker *c, const struct wi_flow_node *node) {
             const struct wi_isa_port_use *x = &b->port[i].use, *y = &b->port[j].use;
             if (x->port == y->port && b->port[i].slot != b->port[j].slot && !(x->weak && y->weak) &&
                 x->first <= y->last && y->first <= x->last)
-                report(c, &p, WI_CHECK_PORT, x->port, b->port[i].slot, b->port[j].slot,
-                       x->last - y->first + 1);
+                report(c, &p, port_rule(b, b->port[i].slot, b, b->port[j].slot, x->port), x->port,
+                       b->port[i].slot, b->port[j].slot, x->last - y->first + 1);
         }
     if (b->acquires && b->loads_stores)
         report(c, &p, WI_CHECK_LOCK, 0, WI_N_SLOTS, WI_N_SLOTS, 1);
@@ -405,6 +470,7 @@ const char *wi_check_rule_name(enum wi_check_rule rule) {
         [WI_CHECK_NEW_READ] = "new value",
         [WI_CHECK_SHORT_LIFE] = "short life",
         [WI_CHECK_MARGIN] = "margin",
+        [WI_CHECK_STRICT] = "strict port",
     };
     return names[rule];
 }
@@ -432,6 +498,7 @@ static int print_pair(const struct wi_check_finding *f, const char *at, const ch
                       char *buf, size_t size) {
     switch ((enum wi_check_rule)f->rule) {
     case WI_CHECK_PORT:
+    case WI_CHECK_STRICT:
         return snprintf(buf, size, "%s and %s at 0x%x, %d bundles later, hold %s in the same cycle",
                         at, other, f->other.address, f->distance, wi_isa_port_name(f->subject));
     case WI_CHECK_WRITE_ORDER:

@@ -43,6 +43,7 @@ enum wi_check_rule {
     WI_CHECK_NEW_READ,   /* a register is sampled after a younger write has landed */
     WI_CHECK_SHORT_LIFE, /* a result is read before an older one lands in its register */
     WI_CHECK_MARGIN,     /* a release that is closer to a store than the margin, but behind it */
+    WI_CHECK_STRICT,     /* a port by the tables, but not by what another compiler's code does */
     WI_CHECK_N_RULES
 };
 
