@@ -32,20 +32,28 @@ static int wrap(int time, int cycles) {
     return t < 0 ? t + cycles : t;
 }
 
+/* The entry of a use, k bundles after it begins at `start` = wrap(time). */
+static int entry(const struct wi_table *t, const struct wi_use *u, int start, int k) {
+    int at = start + k;
+    while (at >= t->cycles)
+        at -= t->cycles;
+    return at * WI_N_RES + u->res;
+}
+
 void wi_table_add(struct wi_table *t, const struct wi_alt *a, int time, int sign) {
+    int start = wrap(time, t->cycles);
     for (int i = 0; i < a->n; i++)
         for (int k = a->use[i].first; k <= a->use[i].last; k++) {
-            uint8_t *in = a->use[i].weak ? t->weak : t->strong;
-            uint8_t *n = &in[wrap(time + k, t->cycles) * WI_N_RES + a->use[i].res];
+            uint8_t *n = (a->use[i].weak ? t->weak : t->strong) + entry(t, &a->use[i], start, k);
             *n = (uint8_t)(*n + sign);
         }
 }
 
 int wi_table_clashes(const struct wi_table *t, const struct wi_alt *a, int time) {
-    int n = 0;
+    int n = 0, start = wrap(time, t->cycles);
     for (int i = 0; i < a->n; i++)
         for (int k = a->use[i].first; k <= a->use[i].last; k++) {
-            int at = wrap(time + k, t->cycles) * WI_N_RES + a->use[i].res;
+            int at = entry(t, &a->use[i], start, k);
             n += t->strong[at] + (a->use[i].weak ? 0 : t->weak[at]);
         }
     return n;

@@ -19,6 +19,7 @@ struct tune {
     struct wi_sched *s;
     struct wi_table table;
     int *live;            /* [WI_N_FILES][cycles] */
+    int *place;           /* [n_ops]: slot and bundle within the step, as one number */
     int room[WI_N_FILES]; /* what the search aims for */
     long lacking, clashes, beyond, total;
     uint32_t random;
@@ -57,12 +58,14 @@ static void count_live(const struct wi_sched *s, int *live, const struct wi_valu
         first = 0;
         last = s->cycles - 1;
     }
-    for (int at = first; at <= last; at++) {
-        int *n = &live[v->file * s->cycles + wrap(at, s->cycles)];
+    int at = wrap(first, s->cycles);
+    for (int left = last - first + 1; left > 0; left--) {
+        int *n = &live[v->file * s->cycles + at];
         *beyond += sign > 0 ? *n >= room[v->file] : -(*n > room[v->file]);
         *n += sign;
-        *total += sign;
+        at = at + 1 < s->cycles ? at + 1 : 0;
     }
+    *total += sign * (last - first + 1);
 }
 
 static void count_value(struct tune *t, const struct wi_value *v, int sign) {
@@ -94,6 +97,17 @@ static long cost(const struct tune *t) {
     return SHORT * t->lacking + CLASH * t->clashes + BEYOND * t->beyond + t->total / 4;
 }
 
+/* Of values that live always nothing changes. */
+static void recount(struct tune *t, const struct wi_value *v, int sign) {
+    if (!v->carried)
+        count_value(t, v, sign);
+}
+
+static int place_of(const struct wi_sched *s, int op, int alt, int time) {
+    int slot = wi_isa_info(s->b->ops[s->first_op + op].id[alt])->slot;
+    return slot * s->cycles + wrap(time, s->cycles);
+}
+
 static void put(struct tune *t, int op, int time, int alt) {
     struct wi_sched *s = t->s;
     const struct wi_alt *old = &s->alt[op][s->chosen[op]], *new = &s->alt[op][alt];
@@ -102,11 +116,12 @@ static void put(struct tune *t, int op, int time, int alt) {
     wi_table_add(&t->table, old, s->time[op], -1);
     t->clashes -= wi_table_clashes(&t->table, old, s->time[op]);
     for (int i = s->value_start[op]; i < n; i++)
-        count_value(t, &s->values[s->value_list[i]], -1);
+        recount(t, &s->values[s->value_list[i]], -1);
     s->time[op] = time;
     s->chosen[op] = alt;
+    t->place[op] = place_of(s, op, alt, time);
     for (int i = s->value_start[op]; i < n; i++)
-        count_value(t, &s->values[s->value_list[i]], 1);
+        recount(t, &s->values[s->value_list[i]], 1);
     t->clashes += wi_table_clashes(&t->table, new, time);
     wi_table_add(&t->table, new, time, 1);
     t->lacking += lacking(s, op);
@@ -130,11 +145,9 @@ static void window(const struct wi_sched *s, int op, int *lo, int *hi) {
 
 /* An operation of the same slot that stands where `op` wants to go, -1: none. */
 static int occupant(const struct tune *t, int op, int alt, int time) {
-    const struct wi_sched *s = t->s;
-    unsigned slot = wi_isa_info(s->b->ops[s->first_op + op].id[alt])->slot;
-    for (int i = 0; i < s->n_ops; i++)
-        if (i != op && wrap(s->time[i] - time, s->cycles) == 0 &&
-            wi_isa_info(s->b->ops[s->first_op + i].id[s->chosen[i]])->slot == slot)
+    int place = place_of(t->s, op, alt, time);
+    for (int i = 0; i < t->s->n_ops; i++)
+        if (t->place[i] == place && i != op)
             return i;
     return -1;
 }
@@ -179,10 +192,12 @@ static bool tune_init(struct tune *t, struct wi_sched *s, unsigned seed) {
     t->random = seed * 2654435761u + 12345;
     memcpy(t->room, s->room, sizeof t->room);
     t->live = wi_calloc((size_t)(WI_N_FILES * s->cycles), sizeof(int));
-    if (!wi_table_init(&t->table, s->cycles) || !t->live)
+    t->place = wi_calloc((size_t)s->n_ops + 1, sizeof(int));
+    if (!wi_table_init(&t->table, s->cycles) || !t->live || !t->place)
         return false;
     for (int op = 0; op < s->n_ops; op++) {
         const struct wi_alt *a = &s->alt[op][s->chosen[op]];
+        t->place[op] = place_of(s, op, s->chosen[op], s->time[op]);
         t->clashes += wi_table_clashes(&t->table, a, s->time[op]);
         wi_table_add(&t->table, a, s->time[op], 1);
     }
@@ -222,5 +237,6 @@ bool wi_sched_tune(struct wi_sched *s, unsigned seed, long moves) {
     bool ok = tune_init(&t, s, seed) && anneal(&t, moves);
     wi_table_fini(&t.table);
     wi_free(t.live);
+    wi_free(t.place);
     return ok;
 }

@@ -33,6 +33,29 @@ struct wi_vreg wi_k_param_walk(struct wi_build *b, enum wi_family family, size_t
     return d;
 }
 
+static struct wi_vreg make_walk(struct wi_build *b, enum wi_family family, const char *name,
+                                struct wi_walk w) {
+    struct wi_vreg d = wi_build_reg(b, family, name);
+    wi_build_set(b, wi_dim(d, WI_FAMILY_M, false), w.next);
+    wi_build_set(b, wi_dim(d, WI_FAMILY_DN, false), w.n - 1);
+    wi_build_set(b, wi_dim(d, WI_FAMILY_DJ, false), w.step);
+    wi_build_set(b, wi_dim(d, WI_FAMILY_DC, false), 0);
+    if (family == WI_FAMILY_D3) {
+        wi_build_set(b, wi_dim(d, WI_FAMILY_DN, true), w.n_outer - 1);
+        wi_build_set(b, wi_dim(d, WI_FAMILY_DJ, true), w.outer);
+        wi_build_set(b, wi_dim(d, WI_FAMILY_DC, true), 0);
+    }
+    return d;
+}
+
+struct wi_vreg wi_k_walk_2d(struct wi_build *b, const char *name, struct wi_walk walk) {
+    return make_walk(b, WI_FAMILY_D, name, walk);
+}
+
+struct wi_vreg wi_k_walk_3d(struct wi_build *b, const char *name, struct wi_walk walk) {
+    return make_walk(b, WI_FAMILY_D3, name, walk);
+}
+
 struct wi_vreg wi_k_fill(struct wi_build *b, uint16_t value, const char *name) {
     struct wi_vreg r = wi_build_const(b, WI_FAMILY_R, (int16_t)value, name), x = wi_k_x(b, name);
     WI_OP(b, VBCST_16, wi_r(x), wi_r(r));

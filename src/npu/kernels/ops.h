@@ -59,6 +59,14 @@ struct wi_vreg wi_k_param(struct wi_build *b, enum wi_family family, size_t offs
  * counters are 0. */
 struct wi_vreg wi_k_param_walk(struct wi_build *b, enum wi_family family, size_t offset,
                                const char *name);
+/* A walk through memory known when the kernel is made: n times step (from one access to the next),
+ * then `outer` times up to the last of `n_outer` rows, then `next`.  2D: no outer rows. */
+struct wi_walk {
+    int n, step, n_outer, outer, next;
+};
+struct wi_vreg wi_k_walk_2d(struct wi_build *b, const char *name, struct wi_walk walk);
+struct wi_vreg wi_k_walk_3d(struct wi_build *b, const char *name, struct wi_walk walk);
+
 /* An x with every 16 bits the same. */
 struct wi_vreg wi_k_fill(struct wi_build *b, uint16_t value, const char *name);
 

@@ -1,0 +1,325 @@
+#include "npu/kernels/attention.h"
+
+#include "npu/kernels/ops.h"
+
+enum {
+    TILE = 64,        /* bytes of 32 bf16 or 16 fp32 */
+    GROUP = 2 * TILE, /* the two tiles of 4 queries or keys in a panel of 16 d */
+    PITCH = WI_ATT_PITCH,
+    BLOCKS = 12,         /* of 8 queries */
+    SCORES = 512,        /* bytes of 8 queries x 32 keys */
+    FAR_SCORES = 0x8000, /* from the first to the fifth piece of scores */
+    SRS_SHIFT = 6        /* from 13 fraction bits to bf16's 7 */
+};
+enum {
+    STREAM_Q = 1,
+    STREAM_K,
+    STREAM_V,
+    STREAM_S,
+    STREAM_P,
+    STREAM_O,
+    STREAM_O_OUT,
+    STREAM_L,
+    STREAM_L_OUT,
+    STREAM_C
+};
+
+/* vshuffle: 16-bit elements, 8 x 4 to 4 x 8 */
+enum { TRANSPOSE_8x4 = 28 };
+
+#define PARAM(b, field, name)                                                                      \
+    wi_k_param(b, WI_FAMILY_P, offsetof(struct wi_att_params, field), name)
+
+/* ---------------------------------------------------------------- scores */
+
+/* All pieces of scores, `step` bytes at a time: 4 at a pitch, 2 far away. */
+static struct wi_vreg walk_scores(struct wi_build *b, int step) {
+    int last = 1024 - step;
+    return wi_k_walk_3d(
+        b, "walk of scores",
+        (struct wi_walk){1024 / step, step, 4, PITCH - last, FAR_SCORES - 3 * PITCH - last});
+}
+
+struct scores {
+    struct wi_vreg pq, pk, ps, pc, walk_q, walk_k, walk_s, walk_c;
+    struct wi_vreg tile, shift;
+    struct wi_vreg acc[8][2]; /* tiles of 4 keys x 4 queries */
+};
+
+/* The two tiles of 16 d at a pointer, which then goes on. */
+static void load_pair(struct wi_build *b, struct wi_vreg x[2], struct wi_vreg p,
+                      struct wi_vreg walk, uint8_t bank, uint8_t stream) {
+    x[0] = wi_k_x(b, stream == STREAM_K ? "keys" : "queries");
+    x[1] = wi_k_x(b, stream == STREAM_K ? "keys" : "queries");
+    wi_build_load(b, wi_high(x[1]), wi_k_at(p, TILE + 32, bank, stream));
+    wi_build_load(b, wi_low(x[1]), wi_k_at(p, TILE, bank, stream));
+    wi_build_load(b, wi_high(x[0]), wi_k_at(p, 32, bank, stream));
+    wi_build_load(b, wi_low(x[0]), wi_k_walk(p, walk, bank, stream));
+}
+
+/* 16 d of 32 keys and 8 queries; a block's first products are added to the constant. */
+static void scores_step(struct wi_build *b, const struct scores *s) {
+    struct wi_vreg q[2][2], k[2], c = wi_k_bm(b, "constant");
+    wi_build_when(b, WI_FIRST_STEP);
+    wi_build_load(b, wi_high(c), wi_k_at(s->pc, 32, WI_FREE_BANK, STREAM_C));
+    wi_build_load(b, wi_low(c), wi_k_walk(s->pc, s->walk_c, WI_FREE_BANK, STREAM_C));
+    wi_build_when(b, WI_EVERY_STEP);
+    for (int j = 0; j < 2; j++)
+        load_pair(b, q[j], s->pq, s->walk_q, 2, STREAM_Q);
+    for (int i = 0; i < 8; i++) {
+        load_pair(b, k, s->pk, s->walk_k, 1, STREAM_K);
+        for (int d = 0; d < 2; d++)
+            for (int j = 0; j < 2; j++) {
+                wi_k_mac(b, s->acc[i][j], s->acc[i][j], k[d], q[j][d], s->tile);
+                if (d == 0)
+                    WI_FIRST_OP(b, VMAC_F, wi_r(s->acc[i][j]), wi_r(c), wi_r(k[d]), wi_r(q[j][d]),
+                                wi_r(s->tile));
+            }
+    }
+    wi_build_when(b, WI_LAST_STEP);
+    for (int j = 0; j < 2; j++)
+        for (int i = 0; i < 8; i++)
+            wi_build_store_s16(b, s->acc[i][j], s->shift, wi_k_walk(s->ps, s->walk_s, 2, STREAM_S));
+}
+
+static void emit_scores(struct wi_build *b) {
+    const int steps = WI_ATT_D / 16;
+    struct scores s = {.pq = PARAM(b, q, "Q"), .pk = PARAM(b, k, "K")};
+    struct wi_vreg n = wi_build_const(b, WI_FAMILY_R, steps, "steps");
+    struct wi_vreg blocks = wi_build_const(b, WI_FAMILY_R, BLOCKS, "blocks");
+    int ahead = (steps - 1) * PITCH; /* from the first to the last 16 d */
+    s.walk_q = wi_k_walk_3d(b, "walk of Q",
+                            (struct wi_walk){2, GROUP, steps, PITCH - GROUP, GROUP - ahead});
+    s.walk_k = wi_k_walk_3d(
+        b, "walk of K", (struct wi_walk){8, GROUP, steps, PITCH - 7 * GROUP, -7 * GROUP - ahead});
+    s.tile = wi_build_const(b, WI_FAMILY_R, WI_MAC_TILE, "tile product");
+    s.pc = PARAM(b, c, "constants");
+    s.walk_c =
+        wi_k_walk_2d(b, "walk of constants", (struct wi_walk){.n = 2, .step = 0, .next = TILE});
+    s.ps = PARAM(b, s, "scores");
+    s.walk_s = walk_scores(b, 32);
+    s.shift = wi_build_const(b, WI_FAMILY_S, SRS_SHIFT, "shift of scores");
+    wi_k_round_even(b);
+    for (int i = 0; i < 16; i++)
+        s.acc[i / 2][i % 2] = wi_k_bm(b, "score");
+    wi_build_loop(b, (struct wi_loop){"scores", n, blocks, .overrun = true});
+    scores_step(b, &s);
+    wi_build_end_loop(b);
+}
+
+/* ---------------------------------------------------------------- exponential */
+
+struct exponential {
+    struct wi_vreg zero, exponent, fraction, one, two_low, two_high; /* x */
+    struct wi_vreg low_lanes, high_lanes;                            /* r: lanes to keep as bits */
+    struct wi_vreg lanes, tile;                                      /* r: configurations */
+};
+
+/* x = patterns of 32 scores: 3 x 2^s in fp32 of its low and high 16, as
+ * 2^n ((1 + f)^2 + 2) = 3 x 2^(n + f) within 0.27 %. */
+static void exp_pair(struct wi_build *b, const struct exponential *e, struct wi_vreg x,
+                     struct wi_vreg p[2]) {
+    struct wi_vreg g = wi_k_x(b, "2^n (1 + f)"), power = wi_k_x(b, "2^n"), f = wi_k_x(b, "f");
+    struct wi_vreg h = wi_k_x(b, "1 + f"), mask = wi_build_reg(b, WI_FAMILY_R, "mask");
+    WI_OP(b, VMAX_LT_S16, wi_r(g), wi_r(mask), wi_r(x), wi_r(e->zero));
+    WI_OP(b, VBAND, wi_r(power), wi_r(g), wi_r(e->exponent));
+    WI_OP(b, VBAND, wi_r(f), wi_r(g), wi_r(e->fraction));
+    WI_OP(b, VBOR, wi_r(h), wi_r(f), wi_r(e->one));
+    for (int half = 0; half < 2; half++) {
+        struct wi_vreg own = wi_k_x(b, "1 + f of a half"), square = wi_k_bm(b, "square");
+        p[half] = wi_k_bm(b, "power");
+        WI_OP(b, VSEL_16, wi_r(own), wi_r(h), wi_r(e->zero),
+              wi_r(half ? e->low_lanes : e->high_lanes));
+        wi_k_mul(b, square, g, own, e->lanes);
+        wi_k_mac(b, p[half], square, power, half ? e->two_high : e->two_low, e->lanes);
+    }
+}
+
+static struct wi_vreg add(struct wi_build *b, const struct exponential *e, struct wi_vreg u,
+                          struct wi_vreg v) {
+    struct wi_vreg sum = wi_k_bm(b, "sum");
+    WI_OP(b, VADD_F, wi_r(sum), wi_r(u), wi_r(v), wi_r(e->tile));
+    return sum;
+}
+
+/* 32 keys of 4 queries: 4 pairs of tiles, their sum onto l. */
+static void exp_step(struct wi_build *b, const struct exponential *e, struct wi_vreg in,
+                     struct wi_vreg walk_in, struct wi_vreg out, struct wi_vreg walk_out,
+                     struct wi_vreg l_in, struct wi_vreg l_out, const struct wi_vreg walk_l[2]) {
+    struct wi_vreg sum[2] = {wi_k_bm(b, "l"), {0, 0, 0}};
+    wi_build_load(b, wi_low(sum[0]), wi_k_walk(l_in, walk_l[0], 4, STREAM_L));
+    wi_build_load(b, wi_high(sum[0]), wi_k_walk(l_in, walk_l[0], 4, STREAM_L));
+    for (int i = 0; i < 4; i++) {
+        struct wi_vreg x = wi_k_x(b, "scores"), p[2];
+        wi_build_load(b, wi_low(x), wi_k_walk(in, walk_in, 2, STREAM_S));
+        wi_build_load(b, wi_high(x), wi_k_walk(in, walk_in, 2, STREAM_S));
+        exp_pair(b, e, x, p);
+        sum[0] = add(b, e, sum[0], p[0]);
+        sum[1] = i ? add(b, e, sum[1], p[1]) : p[1];
+        wi_build_store_bf16(b, p[0], wi_k_walk(out, walk_out, 2, STREAM_P));
+        wi_build_store_bf16(b, p[1], wi_k_walk(out, walk_out, 2, STREAM_P));
+    }
+    sum[0] = add(b, e, sum[0], sum[1]);
+    wi_build_store(b, wi_low(sum[0]), wi_k_walk(l_out, walk_l[1], 4, STREAM_L_OUT));
+    wi_build_store(b, wi_high(sum[0]), wi_k_walk(l_out, walk_l[1], 4, STREAM_L_OUT));
+}
+
+/* An x whose low or high 16 lanes are a value and whose others are 0. */
+static struct wi_vreg fill_half(struct wi_build *b, const struct exponential *e, struct wi_vreg all,
+                                bool high) {
+    struct wi_vreg x = wi_k_x(b, "half");
+    WI_OP(b, VSEL_16, wi_r(x), wi_r(all), wi_r(e->zero), wi_r(high ? e->low_lanes : e->high_lanes));
+    return x;
+}
+
+static void emit_exp(struct wi_build *b) {
+    struct exponential e = {.zero = wi_k_fill(b, 0, "0"),
+                            .exponent = wi_k_fill(b, 0xff80, "exponent"),
+                            .fraction = wi_k_fill(b, 0x007f, "fraction"),
+                            .one = wi_k_fill(b, 0x3f80, "1")};
+    struct wi_vreg two = wi_k_fill(b, 0x4000, "2");
+    struct wi_vreg n = wi_build_const(b, WI_FAMILY_R, WI_ATT_QUERIES / 4, "tiles of queries");
+    struct wi_vreg in = PARAM(b, s, "scores"), out = PARAM(b, s, "powers");
+    struct wi_vreg l_in = PARAM(b, l, "l"), l_out = PARAM(b, l, "l"), walk_l[2];
+    struct wi_vreg walk_in = walk_scores(b, 32), walk_out = walk_scores(b, 32);
+    for (int i = 0; i < 2; i++)
+        walk_l[i] =
+            wi_k_walk_2d(b, "walk of l",
+                         (struct wi_walk){.n = 1024 / 32, .step = 32, .next = PITCH + 32 - 1024});
+    e.low_lanes = wi_build_const(b, WI_FAMILY_R, 0xffff, "low lanes");
+    e.high_lanes = wi_build_const(b, WI_FAMILY_R, -0x10000, "high lanes");
+    e.lanes = wi_build_const(b, WI_FAMILY_R, WI_MAC_LANES, "product of lanes");
+    e.tile = wi_build_const(b, WI_FAMILY_R, WI_MAC_TILE, "addition");
+    e.two_low = fill_half(b, &e, two, false);
+    e.two_high = fill_half(b, &e, two, true);
+    wi_build_loop(b, (struct wi_loop){.name = "exp", .steps = n});
+    exp_step(b, &e, in, walk_in, out, walk_out, l_in, l_out, walk_l);
+    wi_build_end_loop(b);
+}
+
+/* ---------------------------------------------------------------- weighted values */
+
+struct values {
+    struct wi_vreg pp, pv, walk_p, walk_v;
+    struct wi_vreg in[2], out[2], walk_in[2], walk_out[2]; /* O, by the half of its d-tiles */
+    struct wi_vreg tile, transpose;
+    struct wi_vreg p[2][4]; /* [query tile][8 keys] */
+};
+
+enum {
+    O_MIDDLE = 768
+}; /* O's pointers: offsets to both of its tile rows fit in front and behind */
+
+static int o_offset(int e, int q, int half) {
+    return (e ? O_MIDDLE : -O_MIDDLE) + TILE * q + 32 * half;
+}
+
+/* The powers of 8 queries; the pointer is at the last 32 bytes.  The two far pieces share a bank
+ * with half of O and cost some stalls; keeping them apart for all pieces would leave that bank no
+ * cycle. */
+static void load_powers(struct wi_build *b, const struct values *v) {
+    wi_build_when(b, WI_FIRST_STEP);
+    for (int q = 0; q < 2; q++)
+        for (int k = 0; k < 4; k++)
+            for (int half = 0; half < 2; half++) {
+                struct wi_vreg to = half ? wi_high(v->p[q][k]) : wi_low(v->p[q][k]);
+                int offset = 256 * q + TILE * k + 32 * half - (SCORES - 32);
+                wi_build_load(b, to,
+                              offset ? wi_k_at(v->pp, offset, WI_FREE_BANK, STREAM_S)
+                                     : wi_k_walk(v->pp, v->walk_p, WI_FREE_BANK, STREAM_S));
+            }
+    wi_build_when(b, WI_EVERY_STEP);
+}
+
+/* 8 keys of 4 d-tiles; the pointer is at the third.  Order: its own comes last and moves it. */
+static void load_values(struct wi_build *b, const struct values *v, struct wi_vreg t[4]) {
+    for (int i = 0; i < 4; i++)
+        t[i] = wi_k_x(b, "values");
+    for (int i = 0; i < 4; i++)
+        for (int half = 0; half < 2; half++)
+            if (i != 2 || half)
+                wi_build_load(b, half ? wi_high(t[i]) : wi_low(t[i]),
+                              wi_k_at(v->pv, TILE * (i - 2) + 32 * half, 1, STREAM_V));
+    wi_build_load(b, wi_low(t[2]), wi_k_walk(v->pv, v->walk_v, 1, STREAM_V));
+}
+
+/* 16 d of 8 queries. */
+static void values_step(struct wi_build *b, const struct values *v) {
+    static const uint8_t banks[2] = {2, 4};
+    struct wi_vreg acc[4][2];
+    for (int d = 0; d < 4; d++)
+        for (int q = 0; q < 2; q++) {
+            acc[d][q] = wi_k_bm(b, "o");
+            for (int half = 0; half < 2; half++)
+                wi_build_load(
+                    b, half ? wi_high(acc[d][q]) : wi_low(acc[d][q]),
+                    wi_k_at(v->in[d % 2], o_offset(d / 2, q, half), banks[d % 2], STREAM_O));
+        }
+    for (int h = 0; h < 2; h++)
+        WI_OP(b, PADDS_2D, wi_r(v->in[h]), wi_r(v->walk_in[h]));
+    for (int k = 0; k < 4; k++) {
+        struct wi_vreg t[4];
+        load_values(b, v, t);
+        for (int d = 0; d < 4; d++) {
+            struct wi_vreg turned = wi_k_x(b, "values turned");
+            WI_OP(b, VSHUFFLE, wi_r(turned), wi_r(t[d]), wi_r(t[d]), wi_r(v->transpose));
+            for (int q = 0; q < 2; q++) {
+                struct wi_vreg sum = wi_k_bm(b, "o");
+                wi_k_mac(b, sum, acc[d][q], turned, v->p[q][k], v->tile);
+                acc[d][q] = sum;
+            }
+        }
+    }
+    for (int d = 0; d < 4; d++)
+        for (int q = 0; q < 2; q++)
+            for (int half = 0; half < 2; half++)
+                wi_build_store(
+                    b, half ? wi_high(acc[d][q]) : wi_low(acc[d][q]),
+                    wi_k_at(v->out[d % 2], o_offset(d / 2, q, half), banks[d % 2], STREAM_O_OUT));
+    for (int h = 0; h < 2; h++)
+        WI_OP(b, PADDS_2D, wi_r(v->out[h]), wi_r(v->walk_out[h]));
+}
+
+static void emit_values(struct wi_build *b) {
+    const int steps = WI_ATT_D / 16;
+    struct values v = {.pp = PARAM(b, s, "powers"), .pv = PARAM(b, v, "V")};
+    struct wi_vreg n = wi_build_const(b, WI_FAMILY_R, steps, "steps");
+    struct wi_vreg blocks = wi_build_const(b, WI_FAMILY_R, BLOCKS, "blocks");
+    int ahead = (steps - 1) * PITCH;
+    struct wi_walk walk_o = {.n = steps, .step = PITCH, .next = 2 * TILE - ahead};
+    for (int h = 0; h < 2; h++) {
+        v.in[h] = PARAM(b, o, "O");
+        v.out[h] = PARAM(b, o, "O");
+        v.walk_in[h] = wi_k_walk_2d(b, "walk of O", walk_o);
+        v.walk_out[h] = wi_k_walk_2d(b, "walk of O", walk_o);
+    }
+    struct wi_vreg far =
+        wi_build_const(b, WI_FAMILY_M, 0x4000 + O_MIDDLE, "to the other half of O");
+    for (int h = 0; h < 2; h++) {
+        struct wi_vreg p[2] = {v.in[h], v.out[h]};
+        for (int i = 0; i < 2; i++)
+            if (h)
+                WI_OP(b, PADDA_POST, wi_r(p[i]), wi_r(far));
+            else
+                WI_OP(b, PADDA_INC, wi_r(p[i]), wi_i(O_MIDDLE));
+    }
+    v.walk_v =
+        wi_k_walk_3d(b, "walk of V", (struct wi_walk){4, 256, steps, PITCH - 768, -768 - ahead});
+    v.walk_p = walk_scores(b, SCORES);
+    v.tile = wi_build_const(b, WI_FAMILY_R, WI_MAC_TILE, "tile product");
+    v.transpose = wi_build_const(b, WI_FAMILY_R, TRANSPOSE_8x4, "transpose");
+    WI_OP(b, PADDA_INC, wi_r(v.pp), wi_i(SCORES - 32));
+    WI_OP(b, PADDA_INC, wi_r(v.pv), wi_i(2 * TILE));
+    for (int i = 0; i < 8; i++)
+        v.p[i / 4][i % 4] = wi_k_x(b, "powers");
+    wi_build_loop(b, (struct wi_loop){"values", n, blocks, .overrun = true});
+    load_powers(b, &v);
+    values_step(b, &v);
+    wi_build_end_loop(b);
+}
+
+void wi_att_block_emit(struct wi_build *b) {
+    emit_scores(b);
+    emit_exp(b);
+    emit_values(b);
+}

@@ -1,0 +1,38 @@
+/* Attention of one head, 96 queries and 32 keys at a time, on one core: scores, exp2 and the
+ * weighted sum of values, with the layouts of the encoder's row streams.
+ *
+ *   S = K Q^T + c      as 16-bit patterns of 2^n (1 + f), from the bits of sums near 1536
+ *   P = 3 x 2^S, l += P (fp32), P in place of S as bf16
+ *   O += V^T P^T       fp32
+ *
+ * log2(e) / sqrt(64) is part of Q.  A query's factor 3 x 2^(c - ..) cancels in O / l.
+ *
+ * Memory, at a pitch of 4096 bytes (panels of 3072 at the start of each, pieces of 1024 behind):
+ *   q   4 panels: [24 groups of 4 queries][2] tiles of 8 d x 4 queries
+ *   k   4 pieces of 16 d: [8 groups of 4 keys][2] tiles of 4 keys x 8 d
+ *   v   4 pieces of 16 d: [4 groups of 8 keys][4] tiles of 8 keys x 4 d
+ *   s   4 pieces from s on and 2 from s + 0x8000 on, of 16 queries each: [4][8] tiles of 4 keys x 4
+ *       queries
+ *   o   4 panels from o on and 4 from o + 0x4000 on, of tiles of 4 d x 4 queries in fp32, 64 bytes:
+ *       d-tile 2e + h, query tile t at 0x4000 h + 4096 (e / 2) + 1536 (e % 2) + 64 t
+ *   l   [24] tiles of 4 partial sums x 4 queries in fp32, 16 in a piece and 8 in the next one
+ *   c   [6] times 16 equal fp32: 1663 - the reference score of 16 queries
+ * Banks: q and k differ; v differs from o and s; k and s differ; o's two halves differ. */
+#ifndef WISP_SRC_NPU_KERNELS_ATTENTION_H
+#define WISP_SRC_NPU_KERNELS_ATTENTION_H
+
+#include "npu/asm/build.h"
+
+enum { WI_ATT_QUERIES = 96, WI_ATT_KEYS = 32, WI_ATT_D = 64, WI_ATT_PITCH = 4096 };
+
+/* 1024 puts sums into one binade; 512 vanishes when 16 bits are kept; 127 is bf16's bias. */
+enum { WI_ATT_OFFSET = 1024 + 512 + 127 };
+
+struct wi_att_params {
+    uint32_t q, k, v, s, o, l, c;
+};
+
+/* One block of 32 keys: p0 = parameter block. */
+void wi_att_block_emit(struct wi_build *b);
+
+#endif
