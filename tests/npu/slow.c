@@ -289,7 +289,7 @@ static void scalar(struct slow *s, const struct op *o, enum meaning m) {
     uint32_t a = source32(o, 'a'), b = source32(o, 'b');
     switch (m) {
     case M_ADD: put_carry(s, o, wi_emu_adc(a, b, false)); break;
-    case M_SUB: put_carry(s, o, wi_emu_sbc(a, b, true)); break;
+    case M_SUB: put_carry(s, o, wi_emu_sbc(a, b, false)); break;
     case M_XOR: put32(s, o, 'd', a ^ b); break;
     case M_MUL: put32(s, o, 'd', a * b); break;
     case M_LT: put32(s, o, 'd', (int32_t)a < (int32_t)b); break;

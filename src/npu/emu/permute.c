@@ -55,7 +55,7 @@ void wi_emu_shift(uint8_t d[64], const uint8_t s1[64], const uint8_t s2[64], uns
     uint8_t both[128 + 128] = {0};
     memcpy(both, s1, 64);
     memcpy(both + 64, s2, 64);
-    memcpy(d, both + (bytes & 127), 64);
+    memcpy(d, both + (bytes < 128 ? bytes : 128), 64);
 }
 
 void wi_emu_shift_align(uint8_t d[64], const uint8_t s1[64], unsigned step, const uint8_t s2[64],

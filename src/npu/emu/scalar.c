@@ -6,8 +6,9 @@ struct wi_emu_alu wi_emu_adc(uint32_t a, uint32_t b, bool carry) {
     return (struct wi_emu_alu){(uint32_t)sum, sum >> 32};
 }
 
-struct wi_emu_alu wi_emu_sbc(uint32_t a, uint32_t b, bool carry) {
-    return wi_emu_adc(a, ~b, carry);
+struct wi_emu_alu wi_emu_sbc(uint32_t a, uint32_t b, bool borrow) {
+    uint64_t difference = (uint64_t)a - b - borrow;
+    return (struct wi_emu_alu){(uint32_t)difference, difference >> 63};
 }
 
 uint32_t wi_emu_lshl(uint32_t a, int32_t by) {

@@ -109,7 +109,7 @@ void wi_emu_shuffles_init(struct wi_emu_shuffles *t);
 void wi_emu_shuffle(const struct wi_emu_shuffles *t, uint8_t d[64], const uint8_t s1[64],
                     const uint8_t s2[64], unsigned mode);
 
-/* Low 512 bits of (s2:s1) >> 8 * (bytes mod 128). */
+/* Low 512 bits of (s2:s1) >> 8 * bytes. */
 void wi_emu_shift(uint8_t d[64], const uint8_t s1[64], const uint8_t s2[64], unsigned bytes);
 /* The same with s1 first shifted right by 0, 4, 8, 16 or 32 bytes (step 0..4). */
 void wi_emu_shift_align(uint8_t d[64], const uint8_t s1[64], unsigned step, const uint8_t s2[64],
@@ -131,7 +131,7 @@ struct wi_emu_alu { /* a result and the carry bit */
     bool carry;
 };
 struct wi_emu_alu wi_emu_adc(uint32_t a, uint32_t b, bool carry);
-struct wi_emu_alu wi_emu_sbc(uint32_t a, uint32_t b, bool carry); /* carry = 1: no borrow */
+struct wi_emu_alu wi_emu_sbc(uint32_t a, uint32_t b, bool borrow); /* the carry is a borrow */
 uint32_t wi_emu_lshl(uint32_t a, int32_t by);                     /* negative: logical right */
 uint32_t wi_emu_ashl(uint32_t a, int32_t by);                     /* negative: arithmetic right */
 uint32_t wi_emu_clz(uint32_t a);                                  /* 32 for 0 */
