@@ -33,6 +33,7 @@ static const struct opt table[] = {
     {OPT_STRING, NULL, "--start", "WHEN", "run, trace: when enabled cores begin, at load or with the first run (default: run)", AT(start), 0, 0},
     {OPT_STRING, NULL, "--state", "FILE", "run: write all registers before every bundle", AT(state), 0, 0},
     {OPT_ON, NULL, "--sim", NULL, "bench: the speed of the emulated core", AT(sim), 0, 0},
+    {OPT_STRING, NULL, "--save", "DIR", "bench: write each kernel's program, and memory before and after", AT(save), 0, 0},
     {OPT_ON, NULL, "--json", NULL, "run, trace, bench, image: print JSON", AT(json), 0, 0},
     {OPT_ON, "-d", "--disassemble", NULL, "image: also the cores' programs as text", AT(disassemble), 0, 0},
     {OPT_STRING, NULL, "--rewrite", "FILE", "image: write it again from what was read", AT(rewrite), 0, 0},
@@ -43,14 +44,14 @@ static const struct opt table[] = {
 static const struct action {
     const char *name;
     enum cli_exit (*run)(const struct npu_options *o, const char *file);
-    bool no_file;
-} actions[] = {{"dis", npu_dis, false},
-               {"as", npu_as, false},
-               {"check", npu_check, false},
-               {"run", npu_run, false},
-               {"trace", npu_trace, false},
-               {"bench", npu_bench, true},
-               {"image", npu_image, false}};
+    int min, max; /* names that it takes */
+} actions[] = {{"dis", npu_dis, 1, 1},
+               {"as", npu_as, 1, 1},
+               {"check", npu_check, 1, 1},
+               {"run", npu_run, 1, 1},
+               {"trace", npu_trace, 1, 1},
+               {"bench", npu_bench, 0, 1},
+               {"image", npu_image, 1, 1}};
 enum { N_ACTIONS = sizeof actions / sizeof *actions };
 
 static void print_help(void) {
@@ -60,6 +61,7 @@ static void print_help(void) {
            "       wisp npu run --core FILE   a program on one emulated core\n"
            "       wisp npu run IMAGE         a design (PDI or xclbin) on the emulated array\n"
            "       wisp npu trace IMAGE -o F  the same with a timeline for Perfetto\n"
+           "       wisp npu bench [KERNEL]    cycles and accuracy of this library's kernels for one core\n"
            "       wisp npu bench --sim       the emulated core's speed\n"
            "       wisp npu image FILE        a PDI, CDO, xclbin or instruction stream\n"
            "FILE may be - for standard input.\n");
@@ -98,12 +100,13 @@ static enum cli_exit act(const struct npu_options *o, const struct strings *oper
     const struct action *action = find_action(operands->v[0]);
     if (!action)
         return CLI_USAGE;
-    if (action->no_file ? operands->n != 1 : operands->n != 2) {
+    int n = (int)operands->n - 1;
+    if (n < action->min || n > action->max) {
         cli_say("'wisp npu %s' takes %s", action->name,
-                action->no_file ? "no file" : "one file, - for standard input");
+                action->min ? "one file, - for standard input" : "at most one name");
         return CLI_USAGE;
     }
-    return action->run(o, action->no_file ? NULL : operands->v[1]);
+    return action->run(o, operands->n > 1 ? operands->v[1] : NULL);
 }
 
 int cmd_npu(int argc, char **argv) {

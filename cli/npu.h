@@ -11,7 +11,7 @@
 
 struct npu_options {
     bool help, raw, plain, proof, elf, check, notes, core, json, sim, disassemble;
-    const char *base, *entry, *output, *max_cycles, *state, *rewrite, *insts,
+    const char *base, *entry, *output, *max_cycles, *state, *rewrite, *save, *insts,
         *threads, *start;
     struct strings mem, dump, reg, lock, arg, out, breaks;
 };
@@ -31,9 +31,10 @@ enum cli_exit npu_load(const struct npu_options *o, const char *file,
 enum cli_exit npu_report(const struct wisp_npu_program *program, const uint32_t *entry, bool notes,
                          bool summary, FILE *f);
 
-/* wisp npu run --core FILE, wisp npu bench --sim */
+/* wisp npu run --core FILE, wisp npu bench [KERNEL], wisp npu bench --sim */
 enum cli_exit npu_run(const struct npu_options *o, const char *file);
-enum cli_exit npu_bench(const struct npu_options *o, const char *file);
+enum cli_exit npu_bench(const struct npu_options *o, const char *kernel);
+enum cli_exit npu_bench_core(const struct npu_options *o);
 
 /* wisp npu run IMAGE, wisp npu trace IMAGE */
 enum cli_exit npu_run_image(const struct npu_options *o, const char *file);

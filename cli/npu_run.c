@@ -328,15 +328,10 @@ static int time_level(const char *level, double *rate, struct wisp_error *err) {
     return rc;
 }
 
-enum cli_exit npu_bench(const struct npu_options *o, const char *file) {
-    (void)file;
+enum cli_exit npu_bench_core(const struct npu_options *o) {
     static const char *const levels[] = {"portable", "avx2", "avx512"};
     json_t *rates = json_object();
     enum cli_exit code = CLI_DONE;
-    if (!o->sim) {
-        cli_say("bench needs --sim, the speed of the emulated core");
-        code = CLI_USAGE;
-    }
     for (int i = 0; i < 3 && code == CLI_DONE; i++) {
         struct wisp_error err = {0};
         double rate;

@@ -35,7 +35,7 @@ _wisp() {
         ((COMP_CWORD == 2)) && words='mel encoder logits'
         ;;
     npu)
-        options='-o --output --raw --base --plain --proof --elf --check --entry --notes --core --mem --dump --reg --lock --break --max-cycles --core --insts --arg --out --threads --start --state --sim --json -d --disassemble --rewrite -h --help'
+        options='-o --output --raw --base --plain --proof --elf --check --entry --notes --core --mem --dump --reg --lock --break --max-cycles --core --insts --arg --out --threads --start --state --sim --save --json -d --disassemble --rewrite -h --help'
         case $prev in --base|--entry|--mem|--dump|--reg|--lock|--break|--max-cycles|--arg|--threads|--start) return ;; esac
         ((COMP_CWORD == 2)) && words='dis as check run bench'
         ;;

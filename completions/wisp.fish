@@ -98,6 +98,7 @@ complete -c wisp -n '__fish_seen_subcommand_from npu' -l threads -x -d 'run, tra
 complete -c wisp -n '__fish_seen_subcommand_from npu' -l start -x -d 'run, trace: when enabled cores begin, at load or with the first run (default: run)'
 complete -c wisp -n '__fish_seen_subcommand_from npu' -l state -r -d 'run: write all registers before every bundle'
 complete -c wisp -n '__fish_seen_subcommand_from npu' -l sim -d 'bench: the speed of the emulated core'
+complete -c wisp -n '__fish_seen_subcommand_from npu' -l save -r -d 'bench: write each kernel\'s program, and memory before and after'
 complete -c wisp -n '__fish_seen_subcommand_from npu' -l json -d 'run, trace, bench, image: print JSON'
 complete -c wisp -n '__fish_seen_subcommand_from npu' -s d -l disassemble -d 'image: also the cores\' programs as text'
 complete -c wisp -n '__fish_seen_subcommand_from npu' -l rewrite -r -d 'image: write it again from what was read'

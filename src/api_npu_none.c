@@ -238,3 +238,14 @@ int wisp_npu_device_explain(const struct wisp_npu_device *device, char **text,
 
 void wisp_npu_device_trace(struct wisp_npu_device *device,
                            void (*fn)(void *user, const struct wisp_npu_span *span), void *user) {}
+
+const char *wisp_npu_kernel_name(size_t i) {
+    return NULL;
+}
+
+int wisp_npu_kernel_measure(struct wisp_npu_kernel_run *out, size_t i, struct wisp_error *err) {
+    memset(out, 0, sizeof *out);
+    return unsupported(err);
+}
+
+void wisp_npu_kernel_run_fini(struct wisp_npu_kernel_run *run) {}

@@ -178,6 +178,35 @@ WISP_API void wisp_npu_core_trace(struct wisp_npu_core *core,
                                   void (*fn)(void *user, const struct wisp_npu_core *core),
                                   void *user);
 
+/* ------------------------------------------------------------------ kernels
+ *
+ * The library's own programs for one core.  A run schedules one, calls it on an emulated core with
+ * random data in its memory and compares the result with f64 on the same bf16 inputs. */
+
+struct wisp_npu_kernel_run {
+    const char *kernel, *shape, *layout; /* constant strings */
+    const char *limit;                   /* what bounds the innermost loops: "vec" ... */
+    uint64_t cycles, bundles;            /* of the call: from its first bundle to behind the last
+                                            delay slot of its return */
+    uint64_t stalls[WISP_NPU_STALLS];
+    uint64_t bound;               /* cycles that its busiest slot needs */
+    double ulp_median, ulp_max;   /* bf16 ulp of max(|ref|, 2^-8 of the row's largest |ref|) */
+    double correlation;
+    const char *earlier; /* what earlier kernels took on the chip for as much work; NULL: not known */
+    uint8_t *program, *before, *after; /* code for program_address; 64 KB of memory at 0x70000 */
+    size_t program_bytes, memory_bytes;
+    uint32_t program_address, params; /* p0 at the call */
+};
+
+/* The names of the kernels, NULL past the last. */
+WISP_API const char *wisp_npu_kernel_name(size_t i);
+
+/* Run the i-th one.  wisp_npu_kernel_run_fini frees what it hands over.  Errors: ARG (there is no
+ * i-th), NOMEM, INTERNAL. */
+WISP_API int wisp_npu_kernel_measure(struct wisp_npu_kernel_run *out, size_t i,
+                                     struct wisp_error *err);
+WISP_API void wisp_npu_kernel_run_fini(struct wisp_npu_kernel_run *run);
+
 /* ------------------------------------------------------------------ images */
 
 /* What is loaded into the array or run by its controller.  Immutable once made and usable by any number of

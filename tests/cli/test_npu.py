@@ -307,6 +307,31 @@ class RunTest(Program):
         self.assertEqual(got, 0, err)
         self.assertGreater(json.loads(out)["core_mbundles_per_s"]["portable"], 0)
 
+    def test_bench_of_a_kernel(self):
+        got, out, err = self.npu("bench", "matmul", "--json", "--save", ".")
+        self.assertEqual(got, 0, err)
+        row, = json.loads(out)
+        self.assertLessEqual(row["bound"], row["cycles"])
+        self.assertEqual(row["cycles"], row["bundles"] + sum(row["stalls"].values()))
+        self.assertLessEqual(row["ulp_max"], 0.51)
+        self.assertGreater(row["correlation"], 0.99999)
+        # What was saved gives the same memory with the other tools: a start calls the kernel.
+        program = (self.path / "matmul.program").read_bytes()
+        self.assertEqual(len(program), row["program_bytes"])
+        start = [f"jl #{row['program_address']}"] + 20 * ["nop"] + ["done"] + 3 * ["nop"]
+        (self.path / "start.s").write_text("\n".join(start) + "\n")
+        self.ok("as", "start.s", "-o", "start.bin")
+        code = (self.path / "start.bin").read_bytes()
+        (self.path / "all.bin").write_bytes(code.ljust(row["program_address"], b"\0") + program)
+        self.ok("run", "--core", "--raw", "all.bin", "--mem", "0x70000=matmul.before", "--reg", f"p0={row['p0']}",
+                "--dump", "0x70000:65536=memory")
+        self.assertEqual((self.path / "memory").read_bytes(), (self.path / "matmul.after").read_bytes())
+
+    def test_bench_of_no_kernel(self):
+        got, _, err = self.npu("bench", "sort")
+        self.assertEqual(got, 1)
+        self.assertIn("matmul", err)
+
 
 if __name__ == "__main__":
     VECTORS = os.path.abspath(sys.argv.pop(2))

@@ -1,0 +1,257 @@
+#include "npu_cases.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "npu/kernels/attention.h"
+#include "npu/kernels/gemm.h"
+#include "npu/kernels/matmul.h"
+
+/* ---------------------------------------------------------------- numbers */
+
+static uint32_t random_bits(struct wi_case_data *d) { /* xorshift64 */
+    d->seed ^= d->seed << 13;
+    d->seed ^= d->seed >> 7;
+    d->seed ^= d->seed << 17;
+    return (uint32_t)(d->seed >> 16);
+}
+
+static double from_bf16(uint16_t v) {
+    uint32_t bits = (uint32_t)v << 16;
+    float f;
+    memcpy(&f, &bits, 4);
+    return f;
+}
+
+/* +-[1, 2) times 2^exponent in bf16. */
+static uint16_t random_bf16(struct wi_case_data *d, int exponent) {
+    uint32_t bits = random_bits(d);
+    return (uint16_t)((bits & 0x807f) | (uint32_t)(127 + exponent) << 7);
+}
+
+static void fill(struct wi_case_data *d, uint16_t *v, int n, int exponent) {
+    for (int i = 0; i < n; i++)
+        v[i] = random_bf16(d, exponent);
+}
+
+static uint16_t bf16_at(const struct wi_case_data *d, uint32_t offset) {
+    uint16_t v;
+    memcpy(&v, d->memory + offset, 2);
+    return v;
+}
+
+static void put_bf16(struct wi_case_data *d, uint32_t offset, uint16_t v) {
+    memcpy(d->memory + offset, &v, 2);
+}
+
+/* ---------------------------------------------------------------- matmul */
+
+enum { SIDE = 64, MATMUL_B = 0x4000, MATMUL_C = 0x8000, MATMUL_PARAMS = 0xc000 };
+
+static void matmul_before(struct wi_case_data *d) {
+    uint16_t a[SIDE * SIDE], b[SIDE * SIDE];
+    struct wi_matmul_params params;
+    wi_matmul_params(&params, SIDE, SIDE, SIDE, WI_CASE_MEMORY, WI_CASE_MEMORY + MATMUL_B,
+                     WI_CASE_MEMORY + MATMUL_C);
+    fill(d, a, SIDE * SIDE, 0);
+    fill(d, b, SIDE * SIDE, -3);
+    wi_matmul_pack_a((uint16_t *)(void *)d->memory, a, SIDE, SIDE);
+    wi_matmul_pack_b((uint16_t *)(void *)(d->memory + MATMUL_B), b, SIDE, SIDE);
+    memcpy(d->memory + MATMUL_PARAMS, &params, sizeof params);
+    d->params = MATMUL_PARAMS;
+    d->n = SIDE * SIDE;
+    d->row = SIDE;
+    for (int i = 0; i < d->n; i++) {
+        d->want[i] = 0;
+        for (int k = 0; k < SIDE; k++)
+            d->want[i] += from_bf16(a[i / SIDE * SIDE + k]) * from_bf16(b[k * SIDE + i % SIDE]);
+    }
+}
+
+static void matmul_after(struct wi_case_data *d) {
+    uint16_t c[SIDE * SIDE];
+    wi_matmul_unpack_c(c, (const uint16_t *)(const void *)(d->memory + MATMUL_C), SIDE, SIDE);
+    for (int i = 0; i < d->n; i++)
+        d->got[i] = from_bf16(c[i]);
+}
+
+/* ---------------------------------------------------------------- GEMM unit */
+
+enum { GEMM_K = 128, GEMM_W = 0x8c00, GEMM_C = 0xcc00, GEMM_BIAS = 0x7d00, GEMM_PARAMS = 0x7c00 };
+enum { GEMM_VALUES = WI_GEMM_ROWS * WI_GEMM_COLUMNS };
+
+/* Where C4 tiles have an element, in elements. */
+static int c4_element(int row, int column) {
+    return (row / 16 * 16 + row % 16 / 4 * 4 + column / 4) * 16 + row % 4 * 4 + column % 4;
+}
+
+/* Sums start from what the cascade brings; the top has its bias instead. */
+static void gemm_before(struct wi_case_data *d) {
+    uint16_t a[WI_GEMM_ROWS * GEMM_K], w[GEMM_K * WI_GEMM_COLUMNS];
+    float bias[WI_GEMM_COLUMNS];
+    struct wi_gemm_params params;
+    wi_gemm_params(&params, GEMM_K, WI_CASE_MEMORY, WI_CASE_MEMORY + GEMM_W,
+                   WI_CASE_MEMORY + GEMM_BIAS, WI_CASE_MEMORY + GEMM_C);
+    fill(d, a, WI_GEMM_ROWS * GEMM_K, 0);
+    fill(d, w, GEMM_K * WI_GEMM_COLUMNS, -3);
+    wi_gemm_pack_a(d->memory, a, GEMM_K);
+    wi_gemm_pack_w(d->memory + GEMM_W, w, GEMM_K);
+    for (int i = 0; i < WI_GEMM_COLUMNS; i++)
+        bias[i] = (float)from_bf16(random_bf16(d, 0));
+    memcpy(d->memory + GEMM_BIAS, bias, sizeof bias);
+    memcpy(d->memory + GEMM_PARAMS, &params, sizeof params);
+    d->params = GEMM_PARAMS;
+    d->n = GEMM_VALUES;
+    d->row = WI_GEMM_COLUMNS;
+    for (int i = 0; i < d->n; i++) {
+        int row = i / WI_GEMM_COLUMNS, column = i % WI_GEMM_COLUMNS, at = c4_element(row, column);
+        d->want[i] = d->cascade[at / 16][at % 16] = bias[column];
+        for (int k = 0; k < GEMM_K; k++)
+            d->want[i] +=
+                from_bf16(a[row * GEMM_K + k]) * from_bf16(w[k * WI_GEMM_COLUMNS + column]);
+    }
+}
+
+static void gemm_after_cascade(struct wi_case_data *d) {
+    for (int i = 0; i < d->n; i++) {
+        int at = c4_element(i / WI_GEMM_COLUMNS, i % WI_GEMM_COLUMNS);
+        d->got[i] = d->cascade[at / 16][at % 16];
+    }
+}
+
+static void gemm_after_memory(struct wi_case_data *d) {
+    for (int i = 0; i < d->n; i++)
+        d->got[i] = from_bf16(bf16_at(
+            d, GEMM_C + 2 * (uint32_t)c4_element(i / WI_GEMM_COLUMNS, i % WI_GEMM_COLUMNS)));
+}
+
+static void gemm_top(struct wi_build *b) {
+    wi_gemm_emit(b, WI_GEMM_TOP);
+}
+static void gemm_middle(struct wi_build *b) {
+    wi_gemm_emit(b, WI_GEMM_MIDDLE);
+}
+static void gemm_bottom(struct wi_build *b) {
+    wi_gemm_emit(b, WI_GEMM_BOTTOM);
+}
+
+/* ---------------------------------------------------------------- attention block */
+
+enum {
+    QUERIES = WI_ATT_QUERIES,
+    KEYS = WI_ATT_KEYS,
+    D = WI_ATT_D,
+    PITCH = WI_ATT_PITCH,
+    ATT_V = 0x0c00,
+    ATT_S = 0x4c00,
+    ATT_O = 0x8000,
+    ATT_K = 0x8c00,
+    ATT_L = 0xec00,
+    ATT_C = 0xfe00,
+    ATT_PARAMS = 0xff80
+};
+
+static void att_pack(struct wi_case_data *d, uint16_t q[QUERIES][D], uint16_t k[KEYS][D],
+                     uint16_t v[KEYS][D]) {
+    for (uint32_t c = 0; c < D; c++) {
+        uint32_t piece = c / 16 * PITCH, half = c % 16 / 8 * 64;
+        for (uint32_t i = 0; i < QUERIES; i++)
+            put_bf16(d, piece + i / 4 * 128 + half + c % 8 * 8 + i % 4 * 2, q[i][c]);
+        for (uint32_t i = 0; i < KEYS; i++) {
+            put_bf16(d, ATT_K + piece + i / 4 * 128 + half + i % 4 * 16 + c % 8 * 2, k[i][c]);
+            put_bf16(d, ATT_V + piece + i / 8 * 256 + c % 16 / 4 * 64 + i % 8 * 8 + c % 4 * 2,
+                     v[i][c]);
+        }
+    }
+}
+
+static uint32_t att_o(uint32_t c, uint32_t q) {
+    uint32_t tile = c / 4, e = tile / 2;
+    return ATT_O + tile % 2 * 0x4000 + e / 2 * PITCH + e % 2 * 1536 + q / 4 * 64 + c % 4 * 16 +
+           q % 4 * 4;
+}
+
+static void att_softmax(struct wi_case_data *d, uint16_t q[QUERIES][D], uint16_t k[KEYS][D],
+                        uint16_t v[KEYS][D]) {
+    for (int i = 0; i < QUERIES; i++) {
+        double weight[KEYS], sum = 0;
+        for (int key = 0; key < KEYS; key++) {
+            double s = 0;
+            for (int c = 0; c < D; c++)
+                s += from_bf16(q[i][c]) * from_bf16(k[key][c]);
+            sum += weight[key] = exp2(s);
+        }
+        for (int c = 0; c < D; c++) {
+            d->want[i * D + c] = 0;
+            for (int key = 0; key < KEYS; key++)
+                d->want[i * D + c] += weight[key] / sum * from_bf16(v[key][c]);
+        }
+    }
+}
+
+static void att_before(struct wi_case_data *d) {
+    uint16_t q[QUERIES][D], k[KEYS][D], v[KEYS][D];
+    const float c = WI_ATT_OFFSET, zero = 0;
+    const struct wi_att_params params = {.q = WI_CASE_MEMORY,
+                                         .k = WI_CASE_MEMORY + ATT_K,
+                                         .v = WI_CASE_MEMORY + ATT_V,
+                                         .s = WI_CASE_MEMORY + ATT_S,
+                                         .o = WI_CASE_MEMORY + ATT_O,
+                                         .l = WI_CASE_MEMORY + ATT_L,
+                                         .c = WI_CASE_MEMORY + ATT_C};
+    fill(d, q[0], QUERIES * D, -3);
+    fill(d, k[0], KEYS * D, 0);
+    fill(d, v[0], KEYS * D, 0);
+    att_pack(d, q, k, v);
+    for (uint32_t i = 0; i < QUERIES; i++)
+        memcpy(d->memory + ATT_C + 4 * i, &c, 4);
+    for (uint32_t i = 0; i < 4 * QUERIES; i++)
+        memcpy(d->memory + ATT_L + i / 256 * PITCH + i % 256 * 4, &zero, 4);
+    for (uint32_t i = 0; i < QUERIES * D; i++)
+        memcpy(d->memory + att_o(i % D, i / D), &zero, 4);
+    memcpy(d->memory + ATT_PARAMS, &params, sizeof params);
+    d->params = ATT_PARAMS;
+    d->n = QUERIES * D;
+    d->row = D;
+    att_softmax(d, q, k, v);
+}
+
+/* O / l */
+static void att_after(struct wi_case_data *d) {
+    for (uint32_t q = 0; q < QUERIES; q++) {
+        double l = 0;
+        for (uint32_t r = 0; r < 4; r++) {
+            float part;
+            uint32_t at = q / 4 * 64 + r * 16 + q % 4 * 4;
+            memcpy(&part, d->memory + ATT_L + at / 1024 * PITCH + at % 1024, 4);
+            l += part;
+        }
+        for (uint32_t c = 0; c < D; c++) {
+            float o;
+            memcpy(&o, d->memory + att_o(c, q), 4);
+            d->got[q * D + c] = o / l;
+        }
+    }
+}
+
+/* ---------------------------------------------------------------- all of them */
+
+/* Bounds: products / 128 a cycle; attention also 12 cycles per 64 powers. */
+static const struct wi_case cases[] = {
+    {"matmul", "64x64x64", "tiles in 3 banks, bf16 to bf16",
+     "64x64x64: about 49 ms scalar, 0.21 to 0.39 ms vectorised", SIDE *SIDE *SIDE / 128,
+     wi_matmul_emit, matmul_before, matmul_after},
+    {"gemm-top", "96x128x16", "A panels, W pieces, bias; cascade out", NULL,
+     GEMM_VALUES *GEMM_K / 128, gemm_top, gemm_before, gemm_after_cascade},
+    {"gemm-middle", "96x128x16", "A panels, W pieces; cascade in and out", NULL,
+     GEMM_VALUES *GEMM_K / 128, gemm_middle, gemm_before, gemm_after_cascade},
+    {"gemm-bottom", "96x128x16", "A panels, W pieces; cascade in, bf16 out", NULL,
+     GEMM_VALUES *GEMM_K / 128, gemm_bottom, gemm_before, gemm_after_memory},
+    {"attention", "96 queries, 32 keys, d 64", "Q, K, V in panels and pieces; O, l in fp32", NULL,
+     2 * (QUERIES * KEYS * D / 128) + QUERIES *KEYS / 64 * 12, wi_att_block_emit, att_before,
+     att_after},
+};
+
+const struct wi_case *wi_case_at(size_t i) {
+    return i < sizeof cases / sizeof *cases ? &cases[i] : NULL;
+}
