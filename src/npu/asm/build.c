@@ -307,6 +307,10 @@ void wi_build_end_loop(struct wi_build *b) {
     new_region(b);
 }
 
+void wi_build_cut(struct wi_build *b) {
+    new_region(b);
+}
+
 /* ---------------------------------------------------------------- timing facts */
 
 struct wi_isa_op wi_ir_sample(const struct wi_build *b, unsigned id, const struct wi_arg *args) {

@@ -144,6 +144,10 @@ struct wi_vreg wi_build_const(struct wi_build *b, enum wi_family family, int32_t
 void wi_build_loop(struct wi_build *b, struct wi_loop loop);
 void wi_build_end_loop(struct wi_build *b);
 
+/* End a straight line that needs too many registers and begin another: registers that are used on
+ * both sides are kept for both, all others are free again. */
+void wi_build_cut(struct wi_build *b);
+
 enum wi_schedule {
     WI_PIPELINED,
     WI_SERIAL /* one operation a bundle, each finished before the next: the meaning of the source */

@@ -189,22 +189,24 @@ static void check_overtaken(struct checker *c, const struct pair *p, int i, int 
                p->second->access[j].slot, needed);
 }
 
-/* Whether some path from `node`, `ahead` - 1 bundles behind the newer write, reads that before the
- * older one lands, which was issued `distance` bundles before it. */
+/* Whether some path from `node` on, `ahead` bundles behind the newer write (or beside it: some
+ * operands are sampled late), reads that before the older one lands, which was issued `distance`
+ * bundles before it. */
 static bool is_read(const struct checker *c, int node, const struct wi_isa_access *older,
                     const struct wi_isa_access *newer, int distance, int ahead) {
-    for (int e = c->flow.nodes[node].first_edge; e >= 0; e = c->flow.edges[e].next) {
-        int to = c->flow.edges[e].to, bundle = c->flow.nodes[to].bundle;
-        for (int i = 0; bundle >= 0 && i < c->flow.bundles[bundle].n_accesses; i++) {
-            const struct wi_isa_access *a = &c->flow.bundles[bundle].access[i].access;
-            if (!a->write && wi_isa_overlap(a->unit, a->n_units, newer->unit, newer->n_units) &&
-                wi_isa_overlap(a->unit, a->n_units, older->unit, older->n_units) &&
-                ahead >= needed_distance(newer, a) && distance + ahead < needed_distance(older, a))
-                return true;
-        }
-        if (distance + ahead < older->stage && is_read(c, to, older, newer, distance, ahead + 1))
+    int bundle = c->flow.nodes[node].bundle;
+    for (int i = 0; bundle >= 0 && i < c->flow.bundles[bundle].n_accesses; i++) {
+        const struct wi_isa_access *a = &c->flow.bundles[bundle].access[i].access;
+        if (!a->write && wi_isa_overlap(a->unit, a->n_units, newer->unit, newer->n_units) &&
+            wi_isa_overlap(a->unit, a->n_units, older->unit, older->n_units) &&
+            ahead >= needed_distance(newer, a) && distance + ahead < needed_distance(older, a))
             return true;
     }
+    if (distance + ahead >= older->stage)
+        return false;
+    for (int e = c->flow.nodes[node].first_edge; e >= 0; e = c->flow.edges[e].next)
+        if (is_read(c, c->flow.edges[e].to, older, newer, distance, ahead + 1))
+            return true;
     return false;
 }
 
@@ -229,7 +231,7 @@ static void check_writes(struct checker *c, const struct pair *p, int i, int j) 
         return;
     bool half = p->distance == 0 && older->n_units < newer->n_units; /* the rest is wanted */
     bool used = p->distance < needed - 1 && (half || reads_itself(p, i, newer) ||
-                                             is_read(c, p->node, older, newer, p->distance, 1));
+                                             is_read(c, p->node, older, newer, p->distance, 0));
     report(c, p, used ? WI_CHECK_SHORT_LIFE : WI_CHECK_WRITE_ORDER, unit, p->first->access[i].slot,
            p->second->access[j].slot, needed);
 }

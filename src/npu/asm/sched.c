@@ -309,11 +309,60 @@ void wi_sched_serial(struct wi_sched *s) {
     s->limit = "serial";
 }
 
+/* Whether everything that an operation reads and writes in vectors and accumulators are values that
+ * it begins: moved to a later place it keeps registers free and takes none. */
+static bool only_begins(const struct wi_sched *s, int op) {
+    bool writes = false;
+    for (int i = s->value_start[op]; i < s->value_start[op + 1]; i++) {
+        const struct wi_value *v = &s->values[s->value_list[i]];
+        for (int k = 0; k < v->n_touches && v->file != WI_FILE_SCALAR; k++) {
+            const struct wi_touch *t = &s->touches[v->first_touch + k];
+            writes |= t->op == op && t->write;
+            if (t->op == op && !t->write)
+                return false;
+        }
+    }
+    return writes;
+}
+
+/* The last bundle that those who wait for an operation leave it. */
+static int latest_of(const struct wi_sched *s, int op) {
+    int t = INT_MAX;
+    for (int i = s->edge_start[op]; i < s->edge_start[op + 1]; i++) {
+        const struct wi_edge *d = &s->edges[s->edge_list[i]];
+        if (d->from == op && d->to != op && s->time[d->to] - d->lat < t)
+            t = s->time[d->to] - d->lat;
+    }
+    return t;
+}
+
+/* Loads and constants from as early as possible to as late as possible. */
+static bool sink(struct wi_sched *s) {
+    struct wi_table table;
+    bool ok = wi_table_init(&table, 24 * s->n_ops + 64);
+    for (int i = 0; ok && i < s->n_ops; i++)
+        wi_table_add(&table, &s->alt[i][s->chosen[i]], s->time[i], 1);
+    for (int op = s->n_ops - 1; ok && op >= 0; op--) {
+        int latest = latest_of(s, op), alt = -1;
+        if (latest == INT_MAX || latest <= s->time[op] || !only_begins(s, op))
+            continue;
+        wi_table_add(&table, &s->alt[op][s->chosen[op]], s->time[op], -1);
+        for (int t = latest; alt < 0; t--) {
+            alt = free_alt(s, &table, op, t);
+            s->time[op] = t;
+        }
+        s->chosen[op] = alt;
+        wi_table_add(&table, &s->alt[op][alt], s->time[op], 1);
+    }
+    wi_table_fini(&table);
+    return ok;
+}
+
 int wi_sched_line(struct wi_sched *s, struct wisp_error *err) {
     if (!wi_sched_place(s, 0))
         return wi_err_set(err, WISP_E_INTERNAL, "a straight line of %d operations has no schedule",
                           s->n_ops);
-    return wi_sched_color(s)
+    return wi_sched_color(s) || (sink(s) && wi_sched_color(s))
                ? WISP_OK
                : wi_err_set(err, WISP_E_UNSUPPORTED,
                             "a straight line of %d operations needs more registers than there are",

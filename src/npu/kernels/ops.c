@@ -61,3 +61,19 @@ struct wi_vreg wi_k_fill(struct wi_build *b, uint16_t value, const char *name) {
     WI_OP(b, VBCST_16, wi_r(x), wi_r(r));
     return x;
 }
+
+struct wi_vreg wi_k_split(struct wi_build *b, struct wi_vreg v, struct wi_vreg *rest,
+                          struct wi_vreg sum) {
+    struct wi_vreg x = wi_k_x(b, "parts"), part = wi_k_bm(b, "part"), left = wi_k_bm(b, "rest");
+    wi_k_narrow(b, wi_low(x), v);
+    wi_k_widen(b, part, wi_low(x));
+    wi_k_sub(b, left, v, part, sum);
+    wi_k_narrow(b, wi_high(x), left);
+    if (rest) {
+        part = wi_k_bm(b, "part");
+        *rest = wi_k_bm(b, "rest");
+        wi_k_widen(b, part, wi_high(x));
+        wi_k_sub(b, *rest, left, part, sum);
+    }
+    return x;
+}

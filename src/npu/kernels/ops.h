@@ -14,6 +14,19 @@ enum {
     WI_ROUND_EVEN = 12 /* crRnd: to nearest, ties to even */
 };
 
+/* Modes of vshuffle, of a = low, b = high 512 bits, by what the result is. */
+enum {
+    WI_EVEN_32 = 4,        /* 32-bit elements 0, 2 ... of a, then of b */
+    WI_ODD_32 = 5,         /* 1, 3 ... */
+    WI_LOW_HALVES = 10,    /* low half of a, low half of b */
+    WI_HIGH_HALVES = 11,   /* high half of a, high half of b */
+    WI_WEAVE_64 = 14,      /* 64-bit elements of the low halves of a and b in turn */
+    WI_WEAVE_32 = 16,      /* 32-bit elements of the low halves */
+    WI_WEAVE_32_HIGH = 17, /* of the high halves */
+    WI_WEAVE_16 = 18,      /* 16-bit elements of the low halves */
+    WI_WEAVE_16_HIGH = 19
+};
+
 static inline struct wi_vreg wi_k_x(struct wi_build *b, const char *name) {
     return wi_build_reg(b, WI_FAMILY_X, name);
 }
@@ -45,12 +58,58 @@ static inline void wi_k_mac(struct wi_build *b, struct wi_vreg d, struct wi_vreg
                             struct wi_vreg s1, struct wi_vreg s2, struct wi_vreg conf) {
     WI_OP(b, VMAC_F, wi_r(d), wi_r(u), wi_r(s1), wi_r(s2), wi_r(conf));
 }
+static inline void wi_k_msc(struct wi_build *b, struct wi_vreg d, struct wi_vreg u,
+                            struct wi_vreg s1, struct wi_vreg s2, struct wi_vreg conf) {
+    WI_OP(b, VMSC_F, wi_r(d), wi_r(u), wi_r(s1), wi_r(s2), wi_r(conf));
+}
 /* As wi_k_mac, and in the first step of a block as wi_k_mul. */
 static inline void wi_k_mac_from_zero(struct wi_build *b, struct wi_vreg d, struct wi_vreg s1,
                                       struct wi_vreg s2, struct wi_vreg conf) {
     wi_k_mac(b, d, d, s1, s2, conf);
     WI_FIRST_OP(b, VMUL_F, wi_r(d), wi_r(s1), wi_r(s2), wi_r(conf));
 }
+
+/* Sums of accumulators; conf: WI_MAC_TILE. */
+static inline void wi_k_add(struct wi_build *b, struct wi_vreg d, struct wi_vreg u,
+                            struct wi_vreg v, struct wi_vreg conf) {
+    WI_OP(b, VADD_F, wi_r(d), wi_r(u), wi_r(v), wi_r(conf));
+}
+static inline void wi_k_sub(struct wi_build *b, struct wi_vreg d, struct wi_vreg u,
+                            struct wi_vreg v, struct wi_vreg conf) {
+    WI_OP(b, VSUB_F, wi_r(d), wi_r(u), wi_r(v), wi_r(conf));
+}
+
+/* 16 fp32 to bf16, rounded as crRnd says, and back. */
+static inline void wi_k_narrow(struct wi_build *b, struct wi_vreg w, struct wi_vreg bm) {
+    WI_OP(b, VCONV_BF16_FP32, wi_r(w), wi_r(bm));
+}
+static inline void wi_k_widen(struct wi_build *b, struct wi_vreg bm, struct wi_vreg w) {
+    WI_OP(b, VCONV_FP32_BF16, wi_r(bm), wi_r(w));
+}
+/* The bits of an x or bm in another. */
+static inline void wi_k_move(struct wi_build *b, struct wi_vreg d, struct wi_vreg s) {
+    WI_OP(b, VMOV_X, wi_r(d), wi_r(s));
+}
+static inline void wi_k_shuffle(struct wi_build *b, struct wi_vreg d, struct wi_vreg a,
+                                struct wi_vreg high, struct wi_vreg mode) {
+    WI_OP(b, VSHUFFLE, wi_r(d), wi_r(a), wi_r(high), wi_r(mode));
+}
+/* Both halves of an x or bm at consecutive addresses, of which the first is `mem`'s offset. */
+static inline void wi_k_load_x(struct wi_build *b, struct wi_vreg x, struct wi_mem mem) {
+    wi_build_load(b, wi_low(x), mem);
+    mem.imm += 32;
+    wi_build_load(b, wi_high(x), mem);
+}
+static inline void wi_k_store_x(struct wi_build *b, struct wi_vreg x, struct wi_mem mem) {
+    wi_build_store(b, wi_low(x), mem);
+    mem.imm += 32;
+    wi_build_store(b, wi_high(x), mem);
+}
+
+/* v as a sum of bf16: x = [high part | low part], 16 bits of mantissa; `rest`, where there is one,
+ * is what remains.  sum: WI_MAC_TILE. */
+struct wi_vreg wi_k_split(struct wi_build *b, struct wi_vreg v, struct wi_vreg *rest,
+                          struct wi_vreg sum);
 
 /* A word of the parameter block, which p0 points to, in a register. */
 struct wi_vreg wi_k_param(struct wi_build *b, enum wi_family family, size_t offset,
