@@ -37,8 +37,8 @@ static int32_t random_field(const struct wi_isa_info *info, const struct wi_isa_
     }
     if (f->class == WI_CLASS_P)
         return WI_REG_P + (int32_t)(vector ? pick(4) : 4 + pick(4));
-    if (f->class == WI_CLASS_D)
-        return WI_REG_D + (int32_t)pick(4);
+    if (f->class == WI_CLASS_D || f->class == WI_CLASS_D3)
+        return (f->class == WI_CLASS_D ? WI_REG_D : WI_REG_D3) + (int32_t)pick(4);
     if (f->letter == 'c')
         return WI_REG_R + (int32_t)(!is_float                           ? 2 + pick(2)
                                     : strncmp(info->text, "vm", 2) == 0 ? pick(2)
@@ -82,9 +82,10 @@ static void random_state(struct slow *s, uint8_t *memory) {
     for (unsigned unit = WI_UNIT_P; unit < WI_UNIT_W; unit++)
         memset(s->initial[unit], 0, 4);
     for (unsigned i = 0; i < 4; i++) {
-        uint32_t dims[4] = {64, pick(4), 32, 0}, shift = pick(12);
+        /* m dn dj dc, then dn dj dc m of the second dimension */
+        uint32_t dims[8] = {64, pick(4), 32, 0, pick(3), 96, 0, 128}, shift = pick(12);
         memcpy(s->initial[WI_UNIT_R + i], &fixed[i], 4);
-        for (unsigned k = 0; k < 4; k++)
+        for (unsigned k = 0; k < 8; k++)
             memcpy(s->initial[WI_UNIT_D + 8 * i + k], &dims[k], 4);
         memcpy(s->initial[WI_UNIT_S + i], &shift, 4);
     }
@@ -130,7 +131,7 @@ static void run_fast(struct rig *rig, const struct slow *s, const struct wi_isa_
         wi_emu_core_load(rig->core, 16 * i, bytes, 16);
     }
     if (wi_emu_core_run(rig->core, 10000) != WI_EMU_DONE)
-        fail_msg("program %d: %s", program, wi_emu_core_fault(rig->core));
+        fail_msg("program %d: stopped with '%s'", program, wi_emu_core_fault(rig->core));
 }
 
 static void engines_agree(void **state) {
@@ -140,6 +141,7 @@ static void engines_agree(void **state) {
     static uint8_t before[65536], after[65536];
     struct wi_isa_bundle b[BUNDLES];
     int levels = wi_cpu_detect() >= WI_AVX512 ? 3 : wi_cpu_detect() >= WI_AVX2 ? 2 : 1, done = 0;
+    bool run[WI_N_OPS] = {false};
     list_known();
     for (int i = 0; i < levels; i++)
         rig_init(&rigs[i], (enum wi_level)i);
@@ -155,6 +157,8 @@ static void engines_agree(void **state) {
         if (s.tie || s.misaligned)
             continue;
         done++;
+        for (int i = 0; i < BUNDLES * WI_N_SLOTS; i++)
+            run[b[i / WI_N_SLOTS].op[i % WI_N_SLOTS].id] = true;
         for (int i = 0; i < levels; i++) {
             run_fast(&rigs[i], &s, b, before, program);
             each_unit(&rigs[i], &s, true, program);
@@ -164,6 +168,13 @@ static void engines_agree(void **state) {
     }
     for (int i = 0; i < levels; i++)
         rig_fini(&rigs[i]);
+    unsigned n = 0;
+    for (unsigned id = 1; id < WI_N_OPS; id++) {
+        if (slow_knows(id) && !run[id])
+            fail_msg("%s was in no program", wi_isa_info(id)->name);
+        n += slow_knows(id);
+    }
+    print_message("%u instructions in %d programs\n", n, done);
 }
 
 WISP_SUITE(cmocka_unit_test(engines_agree))
