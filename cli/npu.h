@@ -34,7 +34,7 @@ enum cli_exit npu_report(const struct wisp_npu_program *program, const uint32_t 
 /* wisp npu run --core FILE, wisp npu bench [KERNEL], wisp npu bench --sim */
 enum cli_exit npu_run(const struct npu_options *o, const char *file);
 enum cli_exit npu_bench(const struct npu_options *o, const char *kernel);
-enum cli_exit npu_bench_core(const struct npu_options *o);
+enum cli_exit npu_bench_sim(const struct npu_options *o);
 
 /* wisp npu run IMAGE, wisp npu trace IMAGE */
 enum cli_exit npu_run_image(const struct npu_options *o, const char *file);

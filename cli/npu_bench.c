@@ -87,7 +87,7 @@ static void say_names(const char *name) {
 
 enum cli_exit npu_bench(const struct npu_options *o, const char *kernel) {
     if (o->sim)
-        return npu_bench_core(o);
+        return npu_bench_sim(o);
     if (kernel && !is_kernel(kernel)) {
         say_names(kernel);
         return CLI_USAGE;

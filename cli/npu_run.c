@@ -1,4 +1,4 @@
-/* wisp npu run --core: a program on one emulated core; wisp npu bench --sim: how fast that is. */
+/* wisp npu run --core: a program on one emulated core. */
 #include "npu.h"
 
 #include <errno.h>
@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <jansson.h>
 #include <wisp/wisp_npu.h>
@@ -245,110 +244,5 @@ enum cli_exit npu_run(const struct npu_options *o, const char *file) {
     if (code == CLI_DONE)
         code = run(core, o);
     wisp_npu_core_destroy(&core);
-    return code;
-}
-
-/* ------------------------------------------------------------------ bench */
-
-/* A matmul inner loop: 16 accumulators, a MAC and two loads in each of 16 bundles, for ever; the
- * loads take 32 bytes each of two banks, post-incremented within 512 bytes by d registers. */
-static void write_loop(char *text, size_t size) {
-    static const char *const set_up[] = {"movxm LS, #160", "movxm LE, #400", "movxm LC, #-1"};
-    size_t n = 0;
-    for (int i = 0; i < 10; i++) /* all bundles have 16 bytes: the body begins at 160 */
-        n += (size_t)snprintf(text + n, size - n, "nopb; nopa; nops; %s; nopv\n",
-                              i < 3 ? set_up[i] : "nopxm");
-    for (int i = 0; i < 16; i++)
-        n += (size_t)snprintf(text + n, size - n,
-                              "vldb.2d w%c%d, [p1], d1; vlda.2d w%c%d, [p0], d0; nops; nopx; nopm; "
-                              "vmac.f bm%c%d, bm%c%d, x%d, x%d, r0\n",
-                              i % 2 ? 'h' : 'l', 4 + i / 2 % 4, i % 2 ? 'h' : 'l', i / 2 % 4,
-                              i % 2 ? 'h' : 'l', i / 2, i % 2 ? 'h' : 'l', i / 2, i / 4, 4 + i % 4);
-    snprintf(text + n, size - n, "done\n");
-}
-
-/* Small numbers of both signs, so that sums stay finite for long. */
-static void fill_memory(struct wisp_npu_core *core) {
-    uint16_t v[512];
-    for (int i = 0; i < 512; i++)
-        v[i] = (uint16_t)(0x3c00 + i * 37 % 256 + (i * 11 % 2 << 15));
-    wisp_npu_core_write(core, 0x70000, v, sizeof v, NULL);
-    wisp_npu_core_write(core, 0x74000, v, sizeof v, NULL);
-}
-
-static int load_loop(struct wisp_npu_core *core, struct wisp_error *err) {
-    static const struct {
-        const char *name;
-        uint32_t value;
-    } registers[] = {{"p0", 0x70000}, {"p1", 0x74000}, {"r0", 28},  {"dn0", 15},    {"dj0", 32},
-                     {"m0", 0xffe20}, {"dn1", 15},     {"dj1", 32}, {"m1", 0xffe20}};
-    struct wisp_npu_program *program;
-    char text[4096];
-    write_loop(text, sizeof text);
-    int rc = wisp_npu_assemble(&program, text, strlen(text), "loop", err);
-    if (rc == WISP_OK)
-        rc = wisp_npu_core_load(core, program, err);
-    wisp_npu_program_close(&program);
-    for (size_t i = 0; rc == WISP_OK && i < sizeof registers / sizeof *registers; i++)
-        rc = wisp_npu_core_set(core, registers[i].name, registers[i].value, err);
-    fill_memory(core);
-    return rc;
-}
-
-/* Of this thread's processor time. */
-static double seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-/* Million bundles per second of processor time: the best of five runs of about a tenth of one. */
-static int time_level(const char *level, double *rate, struct wisp_error *err) {
-    struct wisp_npu_core *core;
-    struct wisp_npu_result r;
-    int rc = wisp_npu_core_create(&core, level, err);
-    if (rc == WISP_OK)
-        rc = load_loop(core, err);
-    uint64_t n = 20000;
-    *rate = 0;
-    for (int i = 0; rc == WISP_OK && i < 6; i++) {
-        double start = seconds();
-        wisp_npu_core_run(core, n, &r);
-        double took = seconds() - start;
-        if (r.status != WISP_NPU_LIMIT) {
-            snprintf(err->text, sizeof err->text, "the loop stopped: %s", r.reason);
-            err->code = rc = WISP_E_INTERNAL;
-        }
-        if (i > 0 && (double)n / took > *rate * 1e6)
-            *rate = (double)n / took * 1e-6;
-        if (i == 0)
-            n = (uint64_t)(0.1 * (double)n / took) + 1;
-    }
-    wisp_npu_core_destroy(&core);
-    return rc;
-}
-
-enum cli_exit npu_bench_core(const struct npu_options *o) {
-    static const char *const levels[] = {"portable", "avx2", "avx512"};
-    json_t *rates = json_object();
-    enum cli_exit code = CLI_DONE;
-    for (int i = 0; i < 3 && code == CLI_DONE; i++) {
-        struct wisp_error err = {0};
-        double rate;
-        if (time_level(levels[i], &rate, &err) == WISP_OK) {
-            json_object_set_new(rates, levels[i], json_number(rate));
-            if (!o->json)
-                printf("one core, matmul inner loop, %s: %.1f million bundles per second\n",
-                       levels[i], rate);
-        } else if (err.code != WISP_E_ARG) { /* ARG: this machine lacks the level */
-            code = cli_fail(&err);
-        }
-    }
-    if (o->json && code == CLI_DONE) {
-        json_t *root = json_pack("{s:O}", "core_mbundles_per_s", rates);
-        json_print(stdout, root);
-        json_decref(root);
-    }
-    json_decref(rates);
     return code;
 }

@@ -11,9 +11,10 @@ struct wisp_npu_program {
     struct wi_asm_prog prog;
 };
 
-/* The bytes of an image's i-th design, borrowed; false when it has none such. */
-bool wi_api_image_pdi(const struct wisp_npu_image *image, size_t i, const uint8_t **pdi,
-                      size_t *size);
+/* Append an image's i-th design as a PDI.  Errors: ARG (it has none such), NOMEM. */
+struct wi_strbuf;
+int wi_api_image_pdi(const struct wisp_npu_image *image, size_t i, struct wi_strbuf *out,
+                     struct wisp_error *err);
 bool wi_api_image_is_insts(const struct wisp_npu_image *image);
 
 #endif

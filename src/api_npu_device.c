@@ -6,6 +6,7 @@
 #include "api_npu.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/strbuf.h"
 #include "npu/device/device.h"
 
 enum { MAX_ARGUMENTS = 64 };
@@ -59,12 +60,14 @@ void wisp_npu_device_get_caps(const struct wisp_npu_device *device, struct wisp_
 
 int wisp_npu_device_load(struct wisp_npu_device *device, const struct wisp_npu_image *image,
                          size_t i, struct wisp_error *err) {
-    const uint8_t *pdi;
-    size_t size;
+    struct wi_strbuf pdi;
     wi_err_clear(err);
-    if (!wi_api_image_pdi(image, i, &pdi, &size))
-        return wi_err_set(err, WISP_E_ARG, "the image has no design %zu to load", i);
-    return device->ops->load(device->dev, pdi, size, err);
+    wi_strbuf_init(&pdi);
+    int rc = wi_api_image_pdi(image, i, &pdi, err);
+    if (rc == WISP_OK)
+        rc = device->ops->load(device->dev, (const uint8_t *)pdi.data, pdi.len, err);
+    wi_strbuf_fini(&pdi);
+    return rc;
 }
 
 /* ------------------------------------------------------------------ buffers */

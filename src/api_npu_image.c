@@ -143,14 +143,17 @@ void wisp_npu_image_close(struct wisp_npu_image **out) {
     *out = NULL;
 }
 
-bool wi_api_image_pdi(const struct wisp_npu_image *image, size_t i, const uint8_t **pdi,
-                      size_t *size) {
-    if (i >= image->n_pdis || image->kind == WISP_NPU_IMAGE_CDO)
-        return false;
-    bool xclbin = image->kind == WISP_NPU_IMAGE_XCLBIN;
-    *pdi = xclbin ? image->xclbin.pdis[i].data : image->bytes;
-    *size = xclbin ? image->xclbin.pdis[i].size : image->size;
-    return true;
+int wi_api_image_pdi(const struct wisp_npu_image *image, size_t i, struct wi_strbuf *out,
+                     struct wisp_error *err) {
+    if (i >= image->n_pdis)
+        return wi_err_set(err, WISP_E_ARG, "the image has no design %zu to load", i);
+    if (image->kind == WISP_NPU_IMAGE_CDO)
+        return wi_pdi_write(&image->pdis[0], out, err);
+    if (image->kind == WISP_NPU_IMAGE_XCLBIN)
+        wi_strbuf_add(out, image->xclbin.pdis[i].data, image->xclbin.pdis[i].size);
+    else
+        wi_strbuf_add(out, image->bytes, image->size);
+    return out->failed ? wi_err_nomem(err, "an image") : WISP_OK;
 }
 
 bool wi_api_image_is_insts(const struct wisp_npu_image *image) {

@@ -285,7 +285,7 @@ struct wisp_npu_caps {
 WISP_API void wisp_npu_device_get_caps(const struct wisp_npu_device *device,
                                        struct wisp_npu_caps *caps);
 
-/* Load the i-th design of an image, a PDI or xclbin; what was loaded before is gone.  Errors: ARG (no
+/* Load the i-th design of an image, a PDI, CDO or xclbin; what was loaded before is gone.  Errors: ARG (no
  * such design; not such an image), DEVICE (a command that the device refuses), NOMEM. */
 WISP_API int wisp_npu_device_load(struct wisp_npu_device *device,
                                   const struct wisp_npu_image *image, size_t i,

@@ -155,17 +155,22 @@ static void step_tile(struct wi_tile *t, uint64_t now) {
     uint64_t next = wi_arr_switch_step(t, now);
     int n = 2 * t->n_channels, first = (int)(now % (uint64_t)n); /* so that none is always first */
     for (int i = 0; i < n; i++) {
-        int at = (first + i) % n;
-        next = earlier(next, wi_arr_channel_step(&t->channel[at % 2][at / 2], now));
+        int at = first + i < n ? first + i : first + i - n;
+        if (t->next[at] <= now)
+            wi_arr_channel_step(&t->channel[at % 2][at / 2], now);
+        next = earlier(next, t->next[at]);
     }
     *wake = earlier(*wake, next);
 }
 
-/* All of a cycle but cores that run alone. */
-static void step(struct wi_array *a, uint64_t end) {
+/* All of a cycle but cores that run alone; true when cores have run. */
+static bool step(struct wi_array *a, uint64_t end) {
+    bool ran = a->controller.next == a->now;
     for (int i = 0; i < N_CORES; i++)
-        if (a->sync[i] <= a->now)
+        if (a->sync[i] <= a->now) {
             wi_arr_core_attempt(&a->core[i], a->now, end);
+            ran = true;
+        }
     if (a->controller.next == a->now) {
         wi_arr_control_step(a);
         for (int i = 0; i < N_CORES; i++) /* those that it has started */
@@ -177,6 +182,7 @@ static void step(struct wi_array *a, uint64_t end) {
     for (int i = 0; i < N_CORES; i++)
         if (a->released[i] <= a->now)
             wi_arr_core_releases(&a->core[i], a->now);
+    return ran;
 }
 
 /* The next cycle in which anything but a core that runs alone can happen. */
@@ -250,8 +256,8 @@ static void run_window(struct wi_array *a, uint64_t end) {
             break;
         }
         a->now = next > a->now ? next : a->now;
-        step(a, end);
-        look_at_cores(a);
+        if (step(a, end))
+            look_at_cores(a);
         a->now++;
     }
     wi_arr_core_conflicts(a, start, a->now);

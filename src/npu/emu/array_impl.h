@@ -43,32 +43,41 @@ struct word {
     bool last;
 };
 
+struct entry {
+    uint64_t ready; /* cycle from which it can leave */
+    struct word word;
+};
+
 /* A port's buffer: a word can leave `latency` cycles after it entered; one enters and one leaves in
- * a cycle.  The room that a leaving word makes is seen from the next cycle on. */
+ * a cycle.  The room that a leaving word makes is seen from the next cycle on.  Depths are powers
+ * of two, so that a buffer stays in the first cache lines. */
 struct fifo {
-    uint64_t ready[PORT_WORDS];
-    struct word word[PORT_WORDS];
     uint64_t popped; /* cycle after the last one left */
     uint8_t head, count, depth, latency;
+    struct entry entry[PORT_WORDS];
 };
 
 static inline bool fifo_has_room(const struct fifo *f, uint64_t now) {
     return f->count + (f->popped == now + 1) < f->depth;
 }
 
+static inline const struct entry *fifo_head(const struct fifo *f) {
+    return &f->entry[f->head];
+}
+
 static inline bool fifo_ready(const struct fifo *f, uint64_t now) {
-    return f->count && f->ready[f->head] <= now;
+    return f->count && fifo_head(f)->ready <= now;
 }
 
 static inline void fifo_push(struct fifo *f, struct word w, uint64_t now) {
-    unsigned at = (f->head + f->count++) % PORT_WORDS;
-    f->word[at] = w;
-    f->ready[at] = now + f->latency;
+    struct entry *e = &f->entry[(f->head + f->count++) & (f->depth - 1)];
+    e->word = w;
+    e->ready = now + f->latency;
 }
 
 static inline struct word fifo_pop(struct fifo *f, uint64_t now) {
-    struct word w = f->word[f->head];
-    f->head = (uint8_t)((f->head + 1) % PORT_WORDS);
+    struct word w = fifo_head(f)->word;
+    f->head = (uint8_t)((f->head + 1) & (f->depth - 1));
     f->count--;
     f->popped = now + 1;
     return w;
@@ -106,7 +115,8 @@ struct wi_switch {
     struct slave slave[MAX_PORTS];
     struct master master[MAX_PORTS];
     struct sink sink[MAX_PORTS];
-    struct wi_tile *source[MAX_PORTS]; /* of slaves: the tile whose master feeds it */
+    struct wi_tile *source[MAX_PORTS]; /* of slaves: the tile whose master feeds it, */
+    struct channel *feeder[MAX_PORTS]; /* or the channel */
     struct arbiter arbiter[N_ARBITERS];
     uint32_t slaves, masters; /* ports that hold words */
     uint32_t packets;         /* slaves in packet mode */
@@ -142,37 +152,34 @@ enum channel_stall { STALL_NONE, STALL_LOCK, STALL_STREAM, STALL_MEMORY };
 
 struct channel {
     struct wi_tile *tile;
-    bool mm2s, reset;
-    uint8_t number;
-    uint16_t room; /* words of the buffer */
-    uint32_t ctrl;
-    struct task queue[WI_T_QUEUE_TASKS], task;
-    uint8_t n_queue, bd_id;
-    bool cut;    /* finish on TLAST: this descriptor's last word came */
-    bool header; /* MM2S: the packet's header is still to be sent */
+    uint64_t *next; /* in the tile: cycle of its next step; NEVER: when something has changed */
     enum channel_state state;
     enum channel_stall stall;
+    bool mm2s, reset;
+    bool cut;    /* finish on TLAST: this descriptor's last word came */
+    bool header; /* MM2S: the packet's header is still to be sent */
+    bool warm;   /* has done something since it was idle */
+    uint8_t number, n_queue, bd_id, n_tokens;
+    uint16_t room;              /* words of the buffer between stream and memory */
+    uint16_t head, count, want; /* S2MM: steps make sense once `count` has come to `want` */
     uint64_t until, stalled_since;
-    struct wi_bd bd;
-    struct wi_dma_addr addr;
-    /* the buffer between stream and memory */
-    struct word word[CHANNEL_WORDS];
-    uint64_t ready[CHANNEL_WORDS];
-    uint16_t head, count;
     uint64_t pushed, popped; /* words, ever */
     uint64_t switch_at;      /* S2MM: words after which the port pauses for a cycle; `pushed` */
     uint64_t paused;         /* the cycle of that pause */
-    /* tokens to send, in order: MM2S once `popped` has come to the mark, S2MM at that cycle */
-    uint64_t token[WI_T_TOKENS];
-    uint8_t n_tokens;
-    bool warm;                /* has done something since it was idle */
+    struct wi_dma_addr addr;
+    struct wi_array_channel count_of;
+    struct wi_bd bd;
+    uint32_t ctrl;
+    struct task queue[WI_T_QUEUE_TASKS], task;
+    uint64_t started;         /* of the descriptor, for the trace */
     uint32_t credit;          /* shim: words * 1024 that may move */
     uint64_t credited, opens; /* shim: cycle up to which credit was given; first word's cycle */
     uint32_t cold;            /* shim: cycles added to the next task */
     uint64_t bursts;
     const struct memory *memory; /* shim: last found */
-    uint64_t started;            /* of the descriptor, for the trace */
-    struct wi_array_channel count_of;
+    struct entry entry[CHANNEL_WORDS];
+    /* tokens to send, in order: MM2S once `popped` has come to the mark, S2MM at that cycle */
+    uint64_t token[WI_T_TOKENS];
 };
 
 /* ------------------------------------------------------------------ tiles and cores */
@@ -233,6 +240,7 @@ struct wi_tile {
     uint32_t memory_bytes;
     struct wi_switch sw;
     struct lock lock[MAX_LOCKS];
+    uint64_t next[2 * MAX_CHANNELS];         /* of channels, by turns of the two directions */
     struct channel channel[2][MAX_CHANNELS]; /* [mm2s] */
     int n_channels, n_locks;
     uint32_t bd[48][WI_BD_MAX_WORDS];
@@ -321,9 +329,14 @@ bool wi_arr_switch_put(struct wi_tile *tile, int slave, struct word w, uint64_t 
 
 /* ------------------------------------------------------------------ dma.c */
 
+static inline void wi_arr_channel_wake(struct channel *c, uint64_t at) {
+    if (at < *c->next)
+        *c->next = at;
+}
+
 void wi_arr_channel_reset(struct channel *c);
 void wi_arr_channel_push(struct channel *c, uint32_t task);
-uint64_t wi_arr_channel_step(struct channel *c, uint64_t now);
+void wi_arr_channel_step(struct channel *c, uint64_t now);
 /* S2MM: whether a word from the stream can be taken now; take it. */
 bool wi_arr_channel_room(struct channel *c, uint64_t now);
 void wi_arr_channel_put(struct channel *c, struct word w, uint64_t now);

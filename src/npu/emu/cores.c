@@ -292,7 +292,7 @@ static void blocked(struct emu_core *c, uint64_t now) {
         if (wi_emu_core_blocked(c->core) == WI_EMU_STALL_CASCADE_IN && c->n_cascade)
             c->wait_until = c->cascade_ready[c->cascade_head];
         if (wi_emu_core_blocked(c->core) == WI_EMU_STALL_STREAM_IN && c->in.count)
-            c->wait_until = c->in.ready[c->in.head];
+            c->wait_until = fifo_head(&c->in)->ready;
     }
     if (c->state != CORE_WAIT) {
         span(c, "running", c->span_start, now);

@@ -47,6 +47,8 @@ void wi_arr_channel_reset(struct channel *c) {
                                       : (mm2s ? WI_T_MM2S_WORDS : WI_T_S2MM_WORDS);
     c->cold = mm2s ? WI_T_READ_COLD : WI_T_WRITE_COLD;
     c->paused = NEVER;
+    c->next = &t->next[2 * number + mm2s];
+    *c->next = NEVER;
 }
 
 /* ------------------------------------------------------------------ tasks and descriptors */
@@ -83,6 +85,7 @@ void wi_arr_channel_push(struct channel *c, uint32_t task) {
                                            .token = task >> QUEUE_TOKEN_BIT};
     if (c->state == CHANNEL_IDLE)
         begin_task(c, a->now + WI_T_CHANNEL_START + WI_T_DESCRIPTOR);
+    wi_arr_channel_wake(c, a->now);
     wi_arr_wake(c->tile, a->now);
 }
 
@@ -136,6 +139,7 @@ static void load_descriptor(struct channel *c, uint64_t now) {
     c->cut = false;
     c->started = now;
     c->state = c->bd.v[WI_BD_ACQ] ? CHANNEL_ACQUIRE : CHANNEL_MOVE;
+    c->want = 0;
     c->until = now;
     if (!c->mm2s)
         c->switch_at += (uint64_t)c->bd.v[WI_BD_LENGTH];
@@ -263,10 +267,11 @@ bool wi_arr_channel_room(struct channel *c, uint64_t now) {
  */
 void wi_arr_channel_put(struct channel *c, struct word w, uint64_t now) {
     unsigned at = (c->head + c->count++) % CHANNEL_WORDS;
-    c->word[at] = w;
-    c->ready[at] = now + 1;
+    c->entry[at] = (struct entry){now + 1, w};
     if (++c->pushed == c->switch_at)
         c->paused = now + 1;
+    if (c->count >= c->want)
+        wi_arr_channel_wake(c, now + 1);
 }
 
 /* The slave port that an MM2S channel feeds; -1 after a fault. */
@@ -285,12 +290,12 @@ static int port_of(struct channel *c) {
 static uint64_t send(struct channel *c, uint64_t now) {
     if (!c->count)
         return NEVER;
-    if (c->ready[c->head] > now)
-        return c->ready[c->head];
+    if (c->entry[c->head].ready > now)
+        return c->entry[c->head].ready;
     int port = port_of(c);
     if (port < 0)
         return NEVER;
-    if (!wi_arr_switch_put(c->tile, port, c->word[c->head], now)) {
+    if (!wi_arr_switch_put(c->tile, port, c->entry[c->head].word, now)) {
         wi_arr_channel_stall(c, STALL_STREAM, now);
         return NEVER; /* until the switch has taken a word, which steps the tile */
     }
@@ -309,7 +314,7 @@ static uint64_t send_token(struct channel *c, uint64_t now) {
         return c->token[0];
     struct word w = {wi_arr_token_word(c), true};
     if (!wi_arr_switch_put(c->tile, c->tile->sw.ctrl, w, now))
-        return NEVER;
+        return now + 1;
     memmove(c->token, c->token + 1, --c->n_tokens * sizeof *c->token);
     return now + 1;
 }
@@ -321,28 +326,27 @@ static uint64_t step_state(struct channel *c, uint64_t now) {
         if (now < c->until)
             return c->until;
         load_descriptor(c, now);
+        if (c->tile->array->failed)
+            return NEVER;
     }
-    if (c->tile->array->failed)
-        return NEVER;
     if (c->state == CHANNEL_ACQUIRE)
         return acquire(c, now);
     if (c->state != CHANNEL_MOVE)
         return NEVER;
     uint64_t next = c->mm2s ? wi_arr_fetch(c, now) : wi_arr_store(c, now);
-    if (!c->tile->array->failed && ended(c)) {
+    if (ended(c)) {
         end_descriptor(c, now);
         next = now + 1;
     }
     return next;
 }
 
-uint64_t wi_arr_channel_step(struct channel *c, uint64_t now) {
+void wi_arr_channel_step(struct channel *c, uint64_t now) {
+    *c->next = NEVER; /* what happens on the way may set it again */
     uint64_t next = step_state(c, now);
     if (c->mm2s)
         next = earlier(next, send(c, now));
-    else if (c->paused == now || c->paused == now + 1)
-        next = earlier(next, c->paused + 1);
-    return c->n_tokens ? earlier(next, send_token(c, now)) : next;
+    wi_arr_channel_wake(c, c->n_tokens ? earlier(next, send_token(c, now)) : next);
 }
 
 /* ------------------------------------------------------------------ asked from outside */

@@ -182,15 +182,14 @@ static bool wins(struct channel *c, uint64_t word, unsigned n, bool urgent, uint
 
 static void push(struct channel *c, uint32_t v, uint64_t ready) {
     unsigned at = (c->head + c->count++) % CHANNEL_WORDS;
-    c->word[at] = (struct word){v, false};
-    c->ready[at] = ready;
+    c->entry[at] = (struct entry){ready, {v, false}};
     c->pushed++;
 }
 
 /* Marks the end of a descriptor on the word that was pushed last. */
 static void mark_last(struct channel *c) {
     if (!wi_dma_addr_more(&c->addr))
-        c->word[(c->head + c->count - 1u) % CHANNEL_WORDS].last = !c->bd.v[WI_BD_NO_TLAST];
+        c->entry[(c->head + c->count - 1u) % CHANNEL_WORDS].word.last = !c->bd.v[WI_BD_NO_TLAST];
 }
 
 static uint32_t header_of(const struct channel *c) {
@@ -245,9 +244,9 @@ static unsigned arrived(struct channel *c, unsigned n, uint64_t now) {
     unsigned have = 0;
     for (; have < n && have < c->count; have++) {
         unsigned at = (c->head + have) % CHANNEL_WORDS;
-        if (c->ready[at] > now)
+        if (c->entry[at].ready > now)
             break;
-        if (c->word[at].last && wi_arr_channel_fot(c)) {
+        if (c->entry[at].word.last && wi_arr_channel_fot(c)) {
             c->cut = true;
             return have + 1;
         }
@@ -264,7 +263,9 @@ uint64_t wi_arr_store(struct channel *c, uint64_t now) {
     if (have < n && !c->cut) {
         if (!c->count)
             wi_arr_channel_stall(c, STALL_STREAM, now);
-        return have < c->count ? now + 1 : NEVER; /* until the stream brings more */
+        /* until the stream brings more: one at a time where a packet may end */
+        c->want = (uint16_t)(wi_arr_channel_fot(c) ? c->count + 1u : n);
+        return have < c->count ? now + 1 : NEVER;
     }
     bool urgent = c->count >= WI_T_URGENT_FULL;
     if (!wins(c, word, have, urgent, now, &at)) {
@@ -273,11 +274,12 @@ uint64_t wi_arr_store(struct channel *c, uint64_t now) {
     }
     uint8_t *m = memory_at(c, word, have);
     for (unsigned i = 0; m && i < have; i++) {
-        memcpy(m + i * WORD, &c->word[c->head].v, WORD);
+        memcpy(m + i * WORD, &c->entry[c->head].word.v, WORD);
         c->head = (uint16_t)((c->head + 1) % CHANNEL_WORDS);
     }
     c->count = (uint16_t)(c->count - have);
     c->popped += have;
+    c->want = 0;
     c->count_of.words += have;
     wi_dma_addr_skip(&c->addr, have);
     wi_arr_channel_stall(c, STALL_NONE, now);

@@ -17,13 +17,23 @@ static void wake_waiting(struct wi_tile *t, const struct lock *lock, uint64_t at
         wi_arr_core_wake(t->core, at);
 }
 
+/* Channels of a tile that wait for a lock. */
+static void wake_channels(struct wi_tile *t, uint64_t at) {
+    if (!t)
+        return;
+    for (int i = 0; i < 2 * t->n_channels; i++)
+        if (t->channel[i % 2][i / 2].state == CHANNEL_ACQUIRE) {
+            wi_arr_channel_wake(&t->channel[i % 2][i / 2], at);
+            wi_arr_wake(t, at);
+        }
+}
+
 void wi_arr_lock_changed(struct wi_tile *t, struct lock *lock, uint64_t at) {
     struct wi_array *a = t->array;
-    wi_arr_wake(t, at);
+    wake_channels(t, at);
     if (t->kind == WI_TILE_MEM) { /* neighbours' channels reach it */
-        for (int d = -1; d <= 1; d += 2)
-            if (wi_arr_tile(a, t->col + d, t->row))
-                wi_arr_wake(wi_arr_tile(a, t->col + d, t->row), at);
+        wake_channels(wi_arr_tile(a, t->col - 1, t->row), at);
+        wake_channels(wi_arr_tile(a, t->col + 1, t->row), at);
     } else if (t->kind == WI_TILE_CORE) {
         uint64_t core_at = lock->late_until > at ? lock->late_until : at;
         wake_waiting(t, lock, core_at);

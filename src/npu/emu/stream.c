@@ -49,9 +49,18 @@ static void wire_master(struct wi_tile *t, int i, struct wi_switch_port p) {
                                                  s->tile == t ? WI_SWITCH_FIFO : there, p.number);
 }
 
+/* The channel that feeds a slave port; a shim's enter from the south. */
+static struct channel *feeder(struct wi_tile *t, struct wi_switch_port p) {
+    bool shim = t->kind == WI_TILE_SHIM && p.kind == WI_SWITCH_SOUTH;
+    if (shim && (p.number == 3 || p.number == 7))
+        return &t->channel[1][p.number == 7];
+    return p.kind == WI_SWITCH_DMA ? &t->channel[1][p.number] : NULL;
+}
+
 static void wire_slave(struct wi_tile *t, int i, struct wi_switch_port p) {
     struct slave *s = &t->sw.slave[i];
     enum wi_switch_end there;
+    t->sw.feeder[i] = feeder(t, p);
     s->q.latency = WI_T_SLAVE;
     s->q.depth = p.kind == WI_SWITCH_FIFO ? WI_T_FIFO_WORDS : WI_T_SLAVE_WORDS;
     t->sw.source[i] = p.kind == WI_SWITCH_FIFO ? t : neighbour(t, p.kind, &there);
@@ -158,8 +167,11 @@ static void fault_at_master(struct wi_tile *t, int i, const char *what) {
 
 static bool into_channel(struct wi_tile *t, int number, struct word w, uint64_t now) {
     struct channel *c = &t->channel[0][number];
-    if (!wi_arr_channel_room(c, now))
+    if (!wi_arr_channel_room(c, now)) {
+        if (c->paused == now)
+            wi_arr_wake(t, now + 1);
         return false;
+    }
     wi_arr_channel_put(c, w, now);
     return true;
 }
@@ -210,8 +222,8 @@ static uint64_t step_masters(struct wi_tile *t, uint64_t now) {
         int i = __builtin_ctz(left);
         struct fifo *q = &sw->master[i].q;
         if (!fifo_ready(q, now)) {
-            next = earlier(next, q->ready[q->head]);
-        } else if (deliver(t, i, q->word[q->head], now)) {
+            next = earlier(next, fifo_head(q)->ready);
+        } else if (deliver(t, i, fifo_head(q)->word, now)) {
             fifo_pop(q, now);
             next = now + 1;
             if (!q->count)
@@ -269,7 +281,8 @@ static void grant(struct wi_tile *t, int arbiter, uint32_t asking, const uint32_
     s->header = true;
     s->granted = now + WI_T_ARBITRATE;
     if (!s->packet)
-        fault_at_slave(t, i, s->q.word[s->q.head].v, "whose arbiter and selector no master takes");
+        fault_at_slave(t, i, fifo_head(&s->q)->word.v,
+                       "whose arbiter and selector no master takes");
     for (uint32_t left = s->packet; left; left &= left - 1)
         check_wire(t, i, __builtin_ctz(left));
 }
@@ -284,7 +297,7 @@ static void arbitrate(struct wi_tile *t, uint64_t now) {
         const struct fifo *q = &sw->slave[i].q;
         if (sw->slave[i].packet || !fifo_ready(q, now))
             continue;
-        int a = arbiter_of(t, i, q->word[q->head].v, &selector[i]);
+        int a = arbiter_of(t, i, fifo_head(q)->word.v, &selector[i]);
         if (a < 0)
             return;
         asking[a] |= 1u << i;
@@ -322,6 +335,8 @@ static void move(struct wi_tile *t, int i, uint32_t to, bool is_packet, uint64_t
         sw->slaves &= ~(1u << i);
     if (sw->source[i])
         wi_arr_wake(sw->source[i], now + 1);
+    else if (sw->feeder[i])
+        wi_arr_channel_wake(sw->feeder[i], now + 1);
 }
 
 static uint64_t step_slaves(struct wi_tile *t, uint64_t now) {
@@ -335,7 +350,7 @@ static uint64_t step_slaves(struct wi_tile *t, uint64_t now) {
         if (!on(s->ctrl))
             continue; /* never accepts */
         if (!fifo_ready(&s->q, now)) {
-            next = earlier(next, s->q.ready[s->q.head]);
+            next = earlier(next, fifo_head(&s->q)->ready);
             continue;
         }
         bool is_packet = packets(s->ctrl);
@@ -356,8 +371,8 @@ static uint64_t step_core_out(struct wi_tile *t, uint64_t now) {
     if (!q->count)
         return NEVER;
     if (!fifo_ready(q, now))
-        return q->ready[q->head];
-    if (!wi_arr_switch_put(t, t->sw.core, q->word[q->head], now))
+        return fifo_head(q)->ready;
+    if (!wi_arr_switch_put(t, t->sw.core, fifo_head(q)->word, now))
         return NEVER;
     fifo_pop(q, now);
     wi_arr_core_wake(t->core, now + 1);
