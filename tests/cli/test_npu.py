@@ -333,6 +333,125 @@ class RunTest(Program):
         self.assertIn("matmul", err)
 
 
+class DesignTest(Program):
+    """wisp npu run IMAGE, trace IMAGE: 64 words from one buffer through a memory tile to another."""
+
+    SHIM_BD = "[64, 0, 0, 0, -2147483648, 33554432, 0, 33554432]"
+    INSTS = f'''module {{
+  memref.global "private" constant @data : memref<8xi32> = dense<{SHIM_BD}>
+  aiex.runtime_sequence(%arg0: memref<256xi8>, %arg1: memref<256xi8>) {{
+    %0 = memref.get_global @data : memref<8xi32>
+    aiex.npu.blockwrite(%0) {{address = 118816 : ui32}} : memref<8xi32>
+    aiex.npu.address_patch {{addr = 118820 : ui32, arg_idx = 0 : i32, arg_plus = 0 : i32}}
+    aiex.npu.write32 {{address = 119316 : ui32, value = 1 : ui32}}
+    %1 = memref.get_global @data : memref<8xi32>
+    aiex.npu.blockwrite(%1) {{address = 118784 : ui32}} : memref<8xi32>
+    aiex.npu.address_patch {{addr = 118788 : ui32, arg_idx = 1 : i32, arg_plus = 0 : i32}}
+    aiex.npu.maskwrite32 {{address = 119296 : ui32, mask = 7936 : ui32, value = 3840 : ui32}}
+    aiex.npu.write32 {{address = 119300 : ui32, value = 2147483648 : ui32}}
+    aiex.npu.sync {{channel = 0 : i32, column = 0 : i32, column_num = 1 : i32, direction = 0 : i32, row = 0 : i32, row_num = 1 : i32}}
+  }}
+}}
+'''
+    ON = 0x80000000
+    MEM = 1 << 20
+    WRITES = [(0x3F034, ON | 5), (0x3F114, ON), (0x3F010, ON | 14), (0x3F138, ON),  # shim: south3, north0
+              (0x3F008, 0xC0000045), (0x3F100, 0xC0000000), (0x3F200, 0x0F1F0135),  # its tokens
+              (0x1F000, 0x400), (0x1F004, 0x10),
+              (MEM | 0xB0000, ON | 8), (MEM | 0xB0120, ON), (MEM | 0xB001C, ON), (MEM | 0xB0100, ON),
+              # descriptor 0 in, then lock 0; descriptor 1 out after it
+              (MEM | 0xA0000, 64), (MEM | 0xA0004, 0x20000), (MEM | 0xA001C, ON | 1 << 24 | 64 << 16),
+              (MEM | 0xA0020, 64), (MEM | 0xA0024, 0x20000), (MEM | 0xA003C, ON | 1 << 15 | 127 << 8 | 64),
+              (MEM | 0xA0604, 0), (MEM | 0xA0634, 1)]
+
+    def setUp(self):
+        super().setUp()
+        self.design(self.WRITES)
+        (self.path / "npu_insts.mlir").write_text(self.INSTS)
+        (self.path / "in").write_bytes(bytes(range(256)))
+
+    def design(self, writes):
+        words = [w for address, value in writes for w in (0x103 | 2 << 16, address, value)]
+        header = [4, 0x004F4443, 0x200, len(words)]
+        header.append(~sum(header) & 0xFFFFFFFF)
+        (self.path / "x.cdo").write_bytes(struct.pack(f"<{5 + len(words)}I", *header, *words))
+
+    def run_json(self, *args, rc=0):
+        got, out, err = self.npu("run", "x.cdo", "--json", *args)
+        self.assertEqual(got, rc, err)
+        return json.loads(out), err
+
+    def test_data_time_and_threads(self):
+        args = ("--arg", "0=in", "--out", "1=out:256")
+        first, _ = self.run_json(*args, "--threads", "1")
+        self.assertEqual((self.path / "out").read_bytes(), bytes(range(256)))
+        self.assertEqual(first["status"], "done")
+        self.assertAlmostEqual(first["us_at_1028mhz"], first["cycles"] / 1028, 3)
+        self.assertGreater(first["cycles"], 38500)  # 30500 to the first operation, 8000 for the token
+        channels = {(c["tile"], c["channel"]): c["words"] for c in first["channels"]}
+        self.assertEqual(channels, {("(0,0)", "mm2s0"): 64, ("(0,0)", "s2mm0"): 64,
+                                    ("(0,1)", "mm2s0"): 64, ("(0,1)", "s2mm0"): 64})
+        self.assertEqual(self.run_json(*args, "--threads", "3")[0], first)
+        self.assertEqual(self.run_json(*args, "--start", "load")[0]["status"], "done")
+
+    def test_in_and_out_and_zeros(self):
+        (self.path / "twice.mlir").write_text(self.INSTS.replace("arg_idx = 1", "arg_idx = 0"))
+        self.ok("run", "x.cdo", "--insts", "twice.mlir", "--arg", "0=in", "--out", "0=out")
+        self.assertEqual((self.path / "out").read_bytes(), bytes(range(256)))
+        self.ok("run", "x.cdo", "--arg", "0=:256", "--arg", "1=in", "--out", "1=out")
+        self.assertEqual((self.path / "out").read_bytes(), bytes(256))
+
+    def test_stream_as_txn_and_text(self):
+        self.ok("image", "npu_insts.mlir", "--rewrite", "txn.bin")
+        txn = (self.path / "txn.bin").read_bytes()
+        words = struct.unpack(f"<{len(txn) // 4}I", txn)
+        (self.path / "txn.txt").write_text("".join(f"{w:08X}\n" for w in words))
+        want, _ = self.run_json("--arg", "0=in", "--out", "1=out:256")
+        for name in ("txn.bin", "txn.txt"):
+            got, _ = self.run_json("--insts", name, "--arg", "0=in", "--out", "1=out:256")
+            self.assertEqual(got, want)
+
+    def test_faults_are_named(self):
+        result, err = self.run_json("--arg", "0=in", rc=3)
+        self.assertEqual(result["status"], "fault")
+        self.assertIn("argument 1, which is not given", result["fault"])
+        self.assertIn("argument 1", err)
+        result, _ = self.run_json("--arg", "0=in", "--arg", "1=:128", rc=3)
+        self.assertIn("(0,0) s2mm0 bd0: ", result["fault"])
+        self.assertIn("no registered host memory", result["fault"])
+        result, _ = self.run_json("--arg", "0=in", "--out", "1=out:256", "--max-cycles", "36000", rc=3)
+        self.assertEqual((result["status"], result["cycles"]), ("limit", 36000))
+        self.design([w for w in self.WRITES if w[0] != self.MEM | 0xA0634])
+        result, err = self.run_json("--arg", "0=in", "--out", "1=out:256", rc=3)
+        self.assertEqual(result["status"], "deadlock")
+        self.assertIn("waits for a token of (0,0) s2mm0", result["fault"])
+        self.assertIn("(0,0) s2mm0 bd0 waits for 64 of 64 words", err)
+        self.design(self.WRITES + [(5 << 25, 0)])
+        self.assertEqual(self.npu("run", "x.cdo")[0], 3)
+
+    def test_usage(self):
+        for args, what in [(("--arg", "x=in"), "number"), (("--arg", "0"), "N=FILE"), (("--out", "1=out"), "BYTES"),
+                           (("--threads", "0"), "--threads"), (("--start", "now"), "--start"),
+                           (("--arg", "0=:x"), "bytes")]:
+            got, _, err = self.npu("run", "x.cdo", *args)
+            self.assertEqual(got, 1, args)
+            self.assertIn(what, err)
+        self.assertEqual(self.npu("run", "x.cdo", "--arg", "0=missing")[0], 2)
+        self.assertEqual(self.npu("run", "missing.pdi")[0], 2)
+
+    def test_timeline(self):
+        self.ok("trace", "x.cdo", "--arg", "0=in", "--out", "1=out:256", "-o", "t.json")
+        events = json.loads((self.path / "t.json").read_text())["traceEvents"]
+        transfers = {(e["pid"], e["tid"]): e for e in events if e["name"].startswith("transfer")}
+        self.assertEqual(len(transfers), 4)
+        way = [("(0,0)", "mm2s0"), ("(0,1)", "s2mm0"), ("(0,1)", "mm2s0"), ("(0,0)", "s2mm0")]
+        ends = [transfers[w]["ts"] + transfers[w]["dur"] for w in way]
+        self.assertEqual(ends, sorted(ends))
+        controller = [e for e in events if e["tid"] == "controller"]
+        self.assertEqual([e["name"] for e in controller][:3], ["block write", "patch", "write"])
+        self.assertEqual(controller[-1]["name"], "wait")
+
+
 if __name__ == "__main__":
     VECTORS = os.path.abspath(sys.argv.pop(2))
     WISP = os.path.abspath(sys.argv.pop(1))

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "npu/image/cdo.h"
 #include "npu/image/insts.h"
+#include "npu/image/mlir.h"
 #include "npu/image/pdi.h"
 #include "npu/image/words.h"
 #include "npu/image/xclbin.h"
@@ -55,6 +56,18 @@ static void insts(const uint8_t *data, size_t size) {
     wi_insts_fini(&stream);
 }
 
+static void mlir(const uint8_t *data, size_t size) {
+    struct wisp_error err = {0};
+    struct wi_insts stream;
+    struct wi_strbuf out;
+    wi_insts_init(&stream);
+    wi_strbuf_init(&out);
+    if (wi_mlir_read(&stream, data, size, &err) == WISP_OK)
+        NEED(wi_insts_write(&stream, &out, &err) == WISP_OK);
+    wi_strbuf_fini(&out);
+    wi_insts_fini(&stream);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct wisp_error err = {0};
     struct wi_xclbin x;
@@ -63,6 +76,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     size_t n;
     commands(data, size);
     insts(data, size);
+    mlir(data, size);
     if (wi_insts_from_hex(data, size, &bytes, &n) && bytes) {
         insts(bytes, n);
         wi_free(bytes);

@@ -50,6 +50,14 @@ static void init_tile(struct wi_array *a, int i) {
     t->memory_bytes = t->kind == WI_TILE_MEM ? MEM_BYTES : t->kind == WI_TILE_CORE ? CORE_BYTES : 0;
 }
 
+/* wi_emu_poison is careful; what it fills is repeated. */
+static void poison(uint8_t *memory, size_t n) {
+    size_t done = n < CORE_BYTES / 16 ? n : CORE_BYTES / 16;
+    wi_emu_poison(memory, done);
+    for (; done < n; done *= 2)
+        memcpy(memory + done, memory, done < n - done ? done : n - done);
+}
+
 static void power_up_tile(struct wi_tile *t) {
     for (int i = 0; i < 2 * t->n_channels; i++) {
         struct channel *c = &t->channel[i % 2][i / 2];
@@ -64,7 +72,7 @@ static void power_up_tile(struct wi_tile *t) {
     t->mux = t->demux = t->cascade = 0;
     t->used_cycle = NEVER;
     wi_arr_switch_reset(t);
-    wi_emu_poison(t->memory, t->memory_bytes);
+    poison(t->memory, t->memory_bytes);
 }
 
 static void power_up(struct wi_array *a) {
