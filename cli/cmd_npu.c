@@ -61,8 +61,8 @@ static void print_help(void) {
            "       wisp npu run --core FILE   a program on one emulated core\n"
            "       wisp npu run IMAGE         a design (PDI or xclbin) on the emulated array\n"
            "       wisp npu trace IMAGE -o F  the same with a timeline for Perfetto\n"
-           "       wisp npu bench [KERNEL]    cycles and accuracy of this library's kernels for one core\n"
-           "       wisp npu bench --sim       the emulated core's speed\n"
+           "       wisp npu bench [KERNEL]    cycles and accuracy of this library's kernels\n"
+           "       wisp npu bench --sim       the emulated core's and array's speed\n"
            "       wisp npu image FILE        a PDI, CDO, xclbin or instruction stream\n"
            "FILE may be - for standard input.\n");
     args_help(stdout, table);
