@@ -69,8 +69,13 @@ void wi_emu_core_connect(struct wi_emu_core *core, const struct wi_emu_port *por
 }
 
 void wi_emu_poison(uint8_t *memory, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        memory[i] = i & 1 ? 0x7f : 0xbd; /* bf16 0x7fbd and fp32 0x7fbd7fbd are NaNs */
+    static const uint8_t nan[] = {0xbd, 0x7f}; /* bf16 0x7fbd; fp32 0x7fbd7fbd is one, too */
+    size_t done = n < sizeof nan ? n : sizeof nan;
+    memcpy(memory, nan, done);
+    for (size_t more; done < n; done += more) { /* a copy of what there is, whole pairs at a time */
+        more = n - done < done ? n - done : done;
+        memcpy(memory + done, memory, more);
+    }
 }
 
 static bool in_flight(const struct wi_emu_core *core) {
