@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the seeds of the fuzz targets: seeds/{audio,ggml,image,npu_array,npu_code,npu_elf,npu_text,safetensors,tokenizer}/.  Needs ffmpeg.
+"""Writes the seeds of the fuzz targets: seeds/{audio,ggml,image,npu_code,npu_elf,npu_text,safetensors,tokenizer}/.  Needs ffmpeg.
 usage: make_seeds.py SEEDS_FOLDER"""
 import json
 import math
@@ -168,23 +168,6 @@ def image_seeds():
                             0x00040107, 0, 0x21F000, 1, 1, 0x00FF0111, 2, 0, 0)
 
 
-def array_seed():
-    """64 words from one half of host memory through a memory tile to the other."""
-    on, shim, mem = 0x80000000, 0, 4
-    bd, s2mm, mm2s, s2mm_ctrl, master, slave, slot, mux, demux = 0, 1, 2, 3, 6, 7, 8, 9, 10
-    locks = on | 1 << 24 | 64 << 16, on | 1 << 15 | 127 << 8 | 64
-    shim_bd = [(shim, bd, n, word, v) for n in (0, 1)
-               for word, v in ((0, 64), (4, on), (5, 0x2000000), (7, 0x2000000))]
-    records = [(shim, master, 13, 0, on | 5), (shim, slave, 5, 0, on), (shim, master, 4, 0, on | 14),
-               (shim, slave, 14, 0, on), (shim, master, 2, 0, 0xC0000045), (shim, slave, 0, 0, 0xC0000000),
-               (shim, slot, 0, 0, 0x0F1F0135), (shim, mux, 0, 0, 0x400), (shim, demux, 0, 0, 0x10),
-               (mem, master, 0, 0, on | 8), (mem, slave, 8, 0, on), (mem, master, 7, 0, on), (mem, slave, 0, 0, on),
-               *((mem, bd, n, word, v) for n in (0, 1) for word, v in ((0, 64), (1, 0x20000), (7, locks[n]))),
-               (mem, s2mm, 0, 0, 0), (mem, mm2s, 0, 0, 1), (0, 255, 0, 0, 0), *shim_bd, (shim, 254, 1, 0, 0),
-               (shim, mm2s, 0, 0, 1), (shim, 254, 0, 1, 0), (shim, s2mm_ctrl, 0, 0, 0xF00), (shim, s2mm, 0, 0, on)]
-    return b"".join(struct.pack("<4BI", *record) for record in records)
-
-
 def npu_seeds():
     """Bundles of every size, a small program as text and as ELF file."""
     vectors = pathlib.Path(__file__).parents[1] / "data" / "aie2-vectors.tsv"
@@ -201,7 +184,6 @@ def npu_seeds():
                                    for n, kind, flags, address, at, size, link in places)
     header = b"\x7fELF\1\1\1" + bytes(9) + struct.pack("<HHIIIIIHHHHHH", 2, 0x108, 1, 0, 0, 52 + len(body), 2, 52, 32,
                                                         0, 40, 5, 4)
-    yield "npu_array", "transfer", array_seed()
     yield "npu_code", "vectors", b"".join(bytes.fromhex(row[1]) for row in rows)
     yield "npu_text", "vectors", "".join(row[3] + "\n" for row in rows).encode()
     yield "npu_text", "program", text.encode()
