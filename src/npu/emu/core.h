@@ -87,7 +87,8 @@ void wi_emu_core_connect(struct wi_emu_core *core, const struct wi_emu_port *por
 /* Fill memory as it is after power-up here: a pattern that is NaN in bf16 and fp32. */
 void wi_emu_poison(uint8_t *memory, size_t n);
 
-/* Write program memory; false if it does not fit.  Bundles are decoded when first executed. */
+/* Write program memory; false if it does not fit.  Bundles are decoded when first executed; loading
+ * again and again while operations are under way ends in a fault, as their decoded form must stay. */
 bool wi_emu_core_load(struct wi_emu_core *core, uint32_t address, const uint8_t *bytes, size_t n);
 
 /* Run until the cycle counter is at least `until` or something else happens. */
