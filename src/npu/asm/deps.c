@@ -317,9 +317,10 @@ static bool list_values(struct wi_sched *s) {
 
 /* Units that registers of longer life take in this region. */
 static void find_room(struct wi_sched *s, int region) {
-    s->room[WI_FILE_VECTOR] = 24;
-    s->room[WI_FILE_ACC] = 36;
-    s->room[WI_FILE_SCALAR] = 1000;
+    for (int half = 0; half < 2; half++) {
+        s->room[WI_FILE_VECTOR][half] = 12;
+        s->room[WI_FILE_ACC][half] = 18;
+    }
     for (size_t r = 1; r < s->b->n_regs; r++) {
         const struct wi_ir_reg *reg = &s->b->regs[r];
         if (reg->number < 0 || reg->first_region > region || reg->last_region < region)
@@ -329,7 +330,8 @@ static void find_room(struct wi_sched *s, int region) {
         wi_isa_units(wi_ir_physical(s->b, whole, reg->number), range);
         for (int u = 0; u < range[0].n_units; u++)
             s->taken[range[0].unit + u] = true;
-        s->room[file_of(reg->family)] -= reg->n_units;
+        for (int half = 0; half < reg->n_units; half++)
+            s->room[file_of(reg->family)][half % 2]--;
     }
 }
 

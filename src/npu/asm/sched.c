@@ -8,7 +8,7 @@
 
 enum {
     MAX_CYCLES = 512,  /* of a step */
-    SEEDS = 40,        /* starts of the search for one number of cycles */
+    SEEDS = 16,        /* starts of the search for one number of cycles */
     TRIES_PER_OP = 60, /* placements before a start is given up */
     MOVES = 400 * 1000 /* changes that a start may take to fit the registers */
 };
@@ -380,6 +380,8 @@ int wi_sched_loop(struct wi_sched *s, long moves, struct wisp_error *err) {
     for (s->cycles = s->bound; s->cycles < MAX_CYCLES; s->cycles++)
         for (unsigned seed = 0; seed < SEEDS; seed++) {
             bool placed = wi_sched_place(s, seed);
+            if (!placed)
+                earliest(s, s->time); /* all edges long enough, resources left to the tuning */
             if ((placed && fits(s)) || wi_sched_tune(s, seed, moves)) {
                 start_at_zero(s);
                 return WISP_OK;

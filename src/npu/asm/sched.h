@@ -62,7 +62,7 @@ struct wi_sched {
     struct wi_value *values;
     size_t n_values, max_values;
     int *value_list, *value_start; /* values of an operation */
-    int room[WI_N_FILES];          /* units that values may take */
+    int room[WI_N_FILES][2];       /* low and high units that values may take */
     bool taken[WI_N_UNITS];        /* by what lives longer than the region */
     int bound;                     /* least cycles of a step */
     const char *limit;

@@ -18,9 +18,8 @@ enum {
 struct tune {
     struct wi_sched *s;
     struct wi_table table;
-    int *live;            /* [WI_N_FILES][cycles] */
-    int *place;           /* [n_ops]: slot and bundle within the step, as one number */
-    int room[WI_N_FILES]; /* what the search aims for */
+    int *live;  /* [WI_N_FILES][cycles] */
+    int *place; /* [n_ops]: slot and bundle within the step, as one number */
     long lacking, clashes, beyond, total;
     uint32_t random;
     long last_color;
@@ -41,8 +40,10 @@ static unsigned draw(struct tune *t, unsigned n) {
 /* ---------------------------------------------------------------- the cost */
 
 /* From the first landing to the last read; carried values are live always. */
-static void count_live(const struct wi_sched *s, int *live, const struct wi_value *v, int unit,
-                       int sign, const int room[WI_N_FILES], long *beyond, long *total) {
+static void count_live(struct tune *x, const struct wi_value *v, int unit, int sign) {
+    const struct wi_sched *s = x->s;
+    int room = s->room[v->file][unit % 2];
+    int *live = x->live + (2 * v->file + unit % 2) * s->cycles;
     int first = INT_MAX, last = INT_MIN;
     for (int i = 0; i < v->n_touches; i++) {
         const struct wi_touch *t = &s->touches[v->first_touch + i];
@@ -60,23 +61,21 @@ static void count_live(const struct wi_sched *s, int *live, const struct wi_valu
     }
     int at = wrap(first, s->cycles);
     for (int left = last - first + 1; left > 0; left--) {
-        int *n = &live[v->file * s->cycles + at];
-        *beyond += sign > 0 ? *n >= room[v->file] : -(*n > room[v->file]);
-        *n += sign;
+        x->beyond += sign > 0 ? live[at] >= room : -(live[at] > room);
+        live[at] += sign;
         at = at + 1 < s->cycles ? at + 1 : 0;
     }
-    *total += sign * (last - first + 1);
+    x->total += sign * (last - first + 1);
 }
 
 static void count_value(struct tune *t, const struct wi_value *v, int sign) {
     for (int unit = 0; v->file != WI_FILE_SCALAR && unit < v->n_units; unit++)
-        count_live(t->s, t->live, v, unit, sign, t->room, &t->beyond, &t->total);
+        count_live(t, v, unit, sign);
 }
 
 int wi_sched_overflow(const struct wi_sched *s) {
     struct tune t = {.s = (struct wi_sched *)s};
-    memcpy(t.room, s->room, sizeof t.room);
-    t.live = wi_calloc((size_t)(WI_N_FILES * s->cycles) + 1, sizeof(int));
+    t.live = wi_calloc((size_t)(2 * WI_N_FILES * s->cycles) + 1, sizeof(int));
     for (size_t v = 0; t.live && v < s->n_values; v++)
         count_value(&t, &s->values[v], 1);
     wi_free(t.live);
@@ -190,8 +189,7 @@ static bool accept(struct tune *t, long worse, long heat) {
 static bool tune_init(struct tune *t, struct wi_sched *s, unsigned seed) {
     t->s = s;
     t->random = seed * 2654435761u + 12345;
-    memcpy(t->room, s->room, sizeof t->room);
-    t->live = wi_calloc((size_t)(WI_N_FILES * s->cycles), sizeof(int));
+    t->live = wi_calloc((size_t)(2 * WI_N_FILES * s->cycles), sizeof(int));
     t->place = wi_calloc((size_t)s->n_ops + 1, sizeof(int));
     if (!wi_table_init(&t->table, s->cycles) || !t->live || !t->place)
         return false;
