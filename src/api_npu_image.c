@@ -162,6 +162,28 @@ bool wi_api_image_is_insts(const struct wisp_npu_image *image) {
 
 /* ---------------------------------------------------------------- writing */
 
+/* The file with every PDI made again from its commands; its other sections have no form but their
+ * bytes. */
+static int rewrite_xclbin(const struct wisp_npu_image *image, struct wi_strbuf *out,
+                          struct wisp_error *err) {
+    int rc = WISP_OK;
+    wi_strbuf_add(out, image->bytes, image->size);
+    for (size_t i = 0; i < image->n_pdis && rc == WISP_OK && !out->failed; i++) {
+        const struct wi_xclbin_pdi *old = &image->xclbin.pdis[i];
+        struct wi_strbuf pdi;
+        wi_strbuf_init(&pdi);
+        rc = wi_pdi_write(&image->pdis[i], &pdi, err);
+        if (rc == WISP_OK && pdi.len != old->size)
+            rc = wi_err_set(err, WISP_E_UNSUPPORTED,
+                            "PDI %zu of the xclbin would have %zu bytes instead of %zu", i, pdi.len,
+                            old->size);
+        if (rc == WISP_OK)
+            memcpy(out->data + (old->data - image->bytes), pdi.data, pdi.len);
+        wi_strbuf_fini(&pdi);
+    }
+    return rc;
+}
+
 int wisp_npu_image_bytes(const struct wisp_npu_image *image, uint8_t **bytes, size_t *size,
                          struct wisp_error *err) {
     struct wi_strbuf out;
@@ -177,8 +199,7 @@ int wisp_npu_image_bytes(const struct wisp_npu_image *image, uint8_t **bytes, si
     else if (image->kind == WISP_NPU_IMAGE_INSTS)
         rc = wi_insts_write(&image->insts, &out, err);
     else
-        rc = wi_err_set(err, WISP_E_UNSUPPORTED,
-                        "an xclbin is not written again; its PDIs can be, one by one");
+        rc = rewrite_xclbin(image, &out, err);
     if (rc == WISP_OK) {
         *size = out.len;
         *bytes = (uint8_t *)wi_strbuf_take(&out);

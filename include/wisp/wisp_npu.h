@@ -228,8 +228,9 @@ WISP_API int wisp_npu_image_load_file(struct wisp_npu_image **out, const char *p
                                       struct wisp_error *err);
 WISP_API void wisp_npu_image_close(struct wisp_npu_image **image);
 
-/* The file again, made from what was read: the same bytes, but for streams in the older form, which become
- * TXN.  wisp_npu_free frees them.  Errors: UNSUPPORTED (xclbins, transformed PDIs), NOMEM. */
+/* The file again, made from what was read: the same bytes, but for streams in the older form and mlir files,
+ * which become TXN.  Of an xclbin the PDIs are made again.  wisp_npu_free frees them.  Errors: UNSUPPORTED
+ * (transformed PDIs), NOMEM. */
 WISP_API int wisp_npu_image_bytes(const struct wisp_npu_image *image, uint8_t **bytes, size_t *size,
                                   struct wisp_error *err);
 

@@ -2,12 +2,16 @@
  * random lists, and bytes that are no images. */
 #include "unit/suite.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <wisp/wisp_npu.h>
 
 #include "base/mem.h"
 #include "npu/image/cdo.h"
 #include "npu/image/insts.h"
+#include "npu/image/mlir.h"
 #include "npu/image/pdi.h"
 #include "npu/image/words.h"
 #include "npu/image/xclbin.h"
@@ -151,7 +155,7 @@ static void a_stream_comes_back(void **state) {
         wi_insts_init(&back);
         wi_strbuf_init(&out);
         insts.n_cols = 1 + rand() % 4;
-        for (int i = rand() % 40; i-- > 0;)
+        for (int i = round ? rand() % 40 : 5000; i-- > 0;) /* 0: a long one */
             add_random(&insts.cfg, true);
         assert_int_equal(wi_insts_write(&insts, &out, &err), WISP_OK);
         assert_int_equal(wi_insts_read(&back, (const uint8_t *)out.data, out.len, &err), WISP_OK);
@@ -428,6 +432,112 @@ static void an_xclbin_comes_back(void **state) {
     wi_strbuf_fini(&out);
 }
 
+/* Through the public calls an xclbin comes back with its PDIs made again: the same bytes. */
+static void an_xclbin_is_rewritten(void **state) {
+    (void)state;
+    struct wi_strbuf inner, file;
+    struct wi_pdi pdi;
+    struct wisp_error err = {0};
+    struct wisp_npu_image *image;
+    uint8_t *bytes;
+    size_t size;
+    wi_strbuf_init(&inner);
+    wi_strbuf_init(&file);
+    wi_pdi_init(&pdi);
+    for (uint32_t i = 0; i < 50; i++)
+        wi_cfg_write(&pdi.cfg, WI_TILE_ADDR(i % 4, 2, 0x1f000 + 16 * (i % 16)), i);
+    assert_int_equal(wi_pdi_write(&pdi, &inner, &err), WISP_OK);
+    struct wi_xclbin_design d = DESIGN;
+    d.pdi = (const uint8_t *)inner.data;
+    d.pdi_size = inner.len;
+    assert_int_equal(wi_xclbin_write(&d, &file, &err), WISP_OK);
+    assert_int_equal(wisp_npu_image_load(&image, (const uint8_t *)file.data, file.len, &err),
+                     WISP_OK);
+    assert_int_equal(wisp_npu_image_bytes(image, &bytes, &size, &err), WISP_OK);
+    assert_int_equal(size, file.len);
+    assert_memory_equal(bytes, file.data, size);
+    wisp_npu_free(bytes);
+    wisp_npu_image_close(&image);
+    wi_pdi_fini(&pdi);
+    wi_strbuf_fini(&inner);
+    wi_strbuf_fini(&file);
+}
+
+/* ---------------------------------------------------------------- mlir */
+
+/* The sequence that mlir-aie leaves beside a design, against the operations that it stands for. */
+static void a_sequence_of_mlir_is_read(void **state) {
+    (void)state;
+    static const char text[] =
+        "module {\n  memref.global \"private\" constant @data_0 : memref<3xi32> = dense<[1, "
+        "-2147483648, "
+        "4294967295]>\n  memref.global \"private\" constant @data_1 : memref<1xi32> = dense<7>\n"
+        "  aiex.runtime_sequence(%arg0: memref<8xi8>) {\n    %0 = memref.get_global @data_0 : "
+        "memref<3xi32>\n"
+        "    aiex.npu.blockwrite(%0) {address = 118816 : ui32} : memref<3xi32>\n"
+        "    %0 = memref.get_global @data_1 : memref<1xi32>\n"
+        "    aiex.npu.blockwrite(%0) {address = 118784 : ui32} : memref<1xi32>\n"
+        "    aiex.npu.address_patch {addr = 118820 : ui32, arg_idx = 3 : i32, arg_plus = 64 : "
+        "i32}\n"
+        "    aiex.npu.write32 {address = 119316 : ui32, column = 2 : i32, row = 1 : i32, value = 9 "
+        ": ui32}\n"
+        "    aiex.npu.maskwrite32 {address = 119296 : ui32, mask = 7936 : ui32, value = 3840 : "
+        "ui32}\n"
+        "    aiex.npu.sync {channel = 1 : i32, column = 2 : i32, column_num = 3 : i32, direction = "
+        "1 : i32, "
+        "row = 4 : i32, row_num = 5 : i32}\n  }\n}\n";
+    struct wi_insts insts;
+    struct wisp_error err = {0};
+    wi_insts_init(&insts);
+    assert_true(wi_mlir_is((const uint8_t *)text, sizeof text - 1));
+    assert_int_equal(wi_mlir_read(&insts, (const uint8_t *)text, sizeof text - 1, &err), WISP_OK);
+    const struct wi_cfg_op *op = insts.cfg.ops;
+    assert_int_equal(insts.cfg.n_ops, 6);
+    assert_int_equal(op[0].kind, WI_CFG_BLOCK);
+    assert_int_equal(op[0].n_words, 3);
+    assert_int_equal(wi_cfg_words(&insts.cfg, &op[0])[1], 0x80000000);
+    assert_int_equal(wi_cfg_words(&insts.cfg, &op[0])[2], 0xffffffff);
+    assert_int_equal(op[1].n_words, 1);
+    assert_int_equal(wi_cfg_words(&insts.cfg, &op[1])[0], 7);
+    assert_int_equal(op[2].kind, WI_CFG_PATCH);
+    assert_int_equal(op[2].arg, 3);
+    assert_int_equal(op[2].offset, 64);
+    assert_int_equal(op[3].addr, WI_TILE_ADDR(2, 1, 119316));
+    assert_int_equal(op[3].value, 9);
+    assert_int_equal(op[4].kind, WI_CFG_MASK_WRITE);
+    assert_int_equal(op[4].mask, 7936);
+    assert_int_equal(op[5].kind, WI_CFG_WAIT);
+    const struct wi_cfg_tokens wait = {1, 1, 2, 4, 3, 5};
+    assert_memory_equal(&op[5].tokens, &wait, sizeof wait);
+    wi_insts_fini(&insts);
+}
+
+static void bad_mlir_is_refused(void **state) {
+    (void)state;
+    static const struct {
+        const char *line, *says;
+        int code;
+    } cases[] = {{"aiex.npu.rtp_write(0)", "rtp_write", WISP_E_UNSUPPORTED},
+                 {"aiex.npu.write32 {address = 1 : ui32}", "line 2", WISP_E_FORMAT},
+                 {"aiex.npu.write32 {address = x, value = 1}", "line 2", WISP_E_FORMAT},
+                 {"aiex.npu.blockwrite(%9) {address = 1 : ui32}", "not there", WISP_E_FORMAT},
+                 {"%0 = memref.get_global @none", "not there", WISP_E_FORMAT},
+                 {"memref.global @a = dense<[1, x]>", "32-bit", WISP_E_FORMAT},
+                 {"memref.global @a = dense<[4294967296]>", "32-bit", WISP_E_FORMAT},
+                 {"aiex.npu.sync {channel = 0 : i32}", "lacks", WISP_E_FORMAT}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[200];
+        struct wi_insts insts;
+        struct wisp_error err = {0};
+        wi_insts_init(&insts);
+        snprintf(text, sizeof text, "aiex.runtime_sequence {\n%s\n}\n", cases[i].line);
+        assert_int_equal(wi_mlir_read(&insts, (const uint8_t *)text, strlen(text), &err),
+                         cases[i].code);
+        assert_non_null(strstr(err.text, cases[i].says));
+        wi_insts_fini(&insts);
+    }
+}
+
 /* Cut anywhere, and with any byte changed, it is read or refused, never followed out of the file
  * (the sanitizers watch). */
 static void broken_xclbins_are_refused(void **state) {
@@ -475,4 +585,5 @@ WISP_SUITE(cmocka_unit_test(a_pdi_is_what_amd_ships), cmocka_unit_test(a_pdi_com
            cmocka_unit_test(bad_commands_are_refused), cmocka_unit_test(bad_streams_are_refused),
            cmocka_unit_test(what_a_cdo_cannot_say_is_refused),
            cmocka_unit_test(an_xclbin_comes_back), cmocka_unit_test(broken_xclbins_are_refused),
-           cmocka_unit_test(odd_kernel_names_are_refused))
+           cmocka_unit_test(an_xclbin_is_rewritten), cmocka_unit_test(a_sequence_of_mlir_is_read),
+           cmocka_unit_test(bad_mlir_is_refused), cmocka_unit_test(odd_kernel_names_are_refused))
