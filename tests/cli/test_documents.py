@@ -31,6 +31,10 @@ class DocumentTest(unittest.TestCase):
         foreign = {"-i", "-ar", "-ac", "--name"}  # ffmpeg's in the examples; a placeholder
         self.assertEqual(in_manual - helps - foreign, set())
 
+    def test_example_kernel_is_the_one_that_is_tested(self):
+        code = re.search(r"```c\n(.*?)```", (ROOT / "docs" / "npu-kernels.md").read_text(), re.S)[1]
+        self.assertIn(code, (ROOT / "tests" / "npu" / "test_kernel_example.c").read_text())
+
     def test_manual_is_well_formed(self):
         if not shutil.which("groff"):
             self.skipTest("no groff to read the manual with")
