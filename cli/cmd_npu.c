@@ -94,7 +94,7 @@ static const struct action *find_action(const char *name) {
 
 static enum cli_exit act(const struct npu_options *o, const struct strings *operands) {
     if (operands->n == 0) {
-        cli_say("npu needs to know what to do: dis, as, check or run FILE, or bench");
+        cli_say("npu needs to know what to do: dis, as, check, run, trace or image FILE, or bench");
         return CLI_USAGE;
     }
     const struct action *action = find_action(operands->v[0]);
