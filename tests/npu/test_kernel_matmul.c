@@ -12,9 +12,9 @@ enum {
     A = KRIG_MEMORY,
     B = KRIG_MEMORY + 0x4000,
     C = KRIG_MEMORY + 0x8000,
-    PARAMS = KRIG_MEMORY + 0xc000
+    PARAMS = KRIG_MEMORY + 0xf000
 };
-enum { MAX = 64 * 128 };
+enum { MAX = 64 * 192 };
 
 static struct wi_code pipelined, serial;
 static struct krig rig;
@@ -37,6 +37,7 @@ static int teardown(void **state) {
 
 struct problem {
     int m, k, n;
+    uint32_t at_a, at_b, at_c;
     uint16_t a[MAX], b[MAX], c[MAX];
 };
 
@@ -68,13 +69,13 @@ static void host_matmul(struct problem *p, uint16_t *c, double *worst) {
 static struct wi_emu_counters run(struct problem *p, const struct wi_code *code) {
     struct wi_matmul_params params;
     static uint16_t tiles[MAX];
-    assert_true(wi_matmul_params(&params, p->m, p->k, p->n, A, B, C));
+    assert_true(wi_matmul_params(&params, p->m, p->k, p->n, p->at_a, p->at_b, p->at_c));
     wi_emu_poison(rig.memory, sizeof rig.memory);
-    wi_matmul_pack_a((uint16_t *)(void *)rig.memory, p->a, p->m, p->k);
-    wi_matmul_pack_b((uint16_t *)(void *)(rig.memory + B - A), p->b, p->k, p->n);
+    wi_matmul_pack_a((uint16_t *)(void *)(rig.memory + p->at_a - A), p->a, p->m, p->k);
+    wi_matmul_pack_b((uint16_t *)(void *)(rig.memory + p->at_b - A), p->b, p->k, p->n);
     memcpy(rig.memory + PARAMS - A, &params, sizeof params);
     struct wi_emu_counters counters = krig_run(&rig, code, PARAMS);
-    memcpy(tiles, rig.memory + C - A, 2 * (size_t)(p->m * p->n));
+    memcpy(tiles, rig.memory + p->at_c - A, 2 * (size_t)(p->m * p->n));
     wi_matmul_unpack_c(p->c, tiles, p->m, p->n);
     return counters;
 }
@@ -83,6 +84,10 @@ static void fill(struct problem *p, int m, int k, int n, uint64_t seed) {
     p->m = m;
     p->k = k;
     p->n = n;
+    bool large = m * k > 8192 || k * n > 8192; /* of more than a bank: A and C in two, B in two */
+    p->at_a = A;
+    p->at_b = large ? C : B;
+    p->at_c = large ? A + 0x6000 : C;
     for (int i = 0; i < m * k; i++)
         p->a[i] = krig_random_bf16(&seed);
     for (int i = 0; i < k * n; i++)
@@ -112,7 +117,7 @@ static void shapes(void **state) {
     (void)state;
     static const int shapes[][3] = {{16, 48, 16},  {16, 48, 32},  {32, 48, 16},  {64, 64, 64},
                                     {48, 80, 96},  {16, 512, 16}, {32, 256, 32}, {128, 64, 16},
-                                    {16, 64, 128}, {80, 96, 48}};
+                                    {16, 64, 128}, {80, 96, 48},  {64, 192, 64}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         all_agree(shapes[i][0], shapes[i][1], shapes[i][2]);
 }
@@ -126,6 +131,10 @@ static void bad_shapes_are_refused(void **state) {
     assert_false(wi_matmul_params(&p, 64, 64, 8, A, B, C));
     assert_false(wi_matmul_params(&p, 64, 72, 64, A, B, C));
     assert_false(wi_matmul_params(&p, 160, 64, 64, A, B, C));
+    assert_false(wi_matmul_params(&p, 64, 64, 64, A, B, B + 0x2000));
+    assert_false(wi_matmul_params(&p, 64, 64, 64, A, A + 0x2000, C));
+    assert_false(wi_matmul_params(&p, 64, 64, 64, A, B, KRIG_MEMORY + 0xf000));
+    assert_false(wi_matmul_params(&p, 64, 64, 64, 0, B, C));
 }
 
 /* Budgets: what was reached is not lost. */
@@ -139,6 +148,11 @@ static void budgets(void **state) {
     assert_int_equal(pipelined.loops[0].cycles, 32);
     assert_int_equal(pipelined.loops[0].bound, 32);
     assert_true(c.cycles <= 2110);
+    assert_int_equal(c.stalls[WI_EMU_STALL_MEMORY], 0);
+    fill(&p, 64, 192, 64, 1);
+    c = run(&p, &pipelined);
+    print_message("matmul 64x192x64: %lu cycles of at least 6144\n", (unsigned long)c.cycles);
+    assert_true(c.cycles <= 6210);
     assert_int_equal(c.stalls[WI_EMU_STALL_MEMORY], 0);
     assert_true(pipelined.bytes.len <= 1500);
 }

@@ -4,13 +4,27 @@
 
 #include "npu/kernels/ops.h"
 
-enum { BANK = 16384, BANK_A = 1, BANK_B = 2, BANK_C = 4, STREAM_A = 1, STREAM_B, STREAM_C };
+/* C may share a bank with A, B with nothing. */
+enum { BANK = 16384, BANK_A = 1, BANK_B = 2, BANK_C = 1, STREAM_A = 1, STREAM_B, STREAM_C };
+enum { WINDOW_END = 0x80000 };
+
+/* The banks of a matrix as a set, 0 when it does not lie in the core's memory. */
+static unsigned banks_of(uint32_t address, int elements) {
+    uint32_t end = address + 2 * (uint32_t)elements;
+    unsigned banks = 0;
+    if (address < WINDOW_END - 4 * BANK || address >= end || end > WINDOW_END)
+        return 0;
+    for (uint32_t at = address / BANK; at <= (end - 1) / BANK; at++)
+        banks |= 1u << at % 4;
+    return banks;
+}
 
 bool wi_matmul_params(struct wi_matmul_params *p, int m, int k, int n, uint32_t a, uint32_t b,
                       uint32_t c) {
     if (m < 16 || n < 16 || m % 16 || n % 16 || k % 16 || k < WI_MATMUL_MIN_K)
         return false;
-    if (2 * m * k > BANK || 2 * k * n > BANK || 2 * m * n > BANK)
+    unsigned in_a = banks_of(a, m * k), in_b = banks_of(b, k * n), in_c = banks_of(c, m * n);
+    if (!in_a || !in_b || !in_c || (in_b & (in_a | in_c)))
         return false;
     uint32_t row = 32 * (uint32_t)k; /* bytes of A for 16 rows, of B for 16 columns */
     uint32_t wide = (uint32_t)n / 16;

@@ -4,7 +4,7 @@
  *   A  [M/16][K/8][4] tiles of 4 rows x 8, 64 bytes each, row-major
  *   B  [N/16][K/8][4] tiles of 8 x 4 columns, 64 bytes each, row-major
  *   C  [M/16][N/16][4][4] tiles of 4 x 4 bf16, 32 bytes each, row-major
- * A, B and C lie in different banks of 16 KB.  Reads run up to 1 KB past the end of A; B's wrap. */
+ * B shares no bank of 16 KB with A or C.  Reads run up to 1 KB past the end of A; B's wrap. */
 #ifndef WISP_SRC_NPU_KERNELS_MATMUL_H
 #define WISP_SRC_NPU_KERNELS_MATMUL_H
 
@@ -22,7 +22,8 @@ struct wi_matmul_params {
 
 enum { WI_MATMUL_TILE = 16, WI_MATMUL_K = 16, WI_MATMUL_MIN_K = 48 };
 
-/* m, n multiples of 16, k of 16 and at least 48; false when they are not or do not fit a bank. */
+/* m, n multiples of 16, k of 16 and at least 48, in the core's memory at 0x70000; false when
+ * something is not as said here. */
 bool wi_matmul_params(struct wi_matmul_params *p, int m, int k, int n, uint32_t a, uint32_t b,
                       uint32_t c);
 
