@@ -216,7 +216,7 @@ class TextTest(Program):
         self.fails(2, "dis", ".", "--raw", says="'.'")
 
     def test_usage(self):
-        self.fails(1, says="dis, as, check or run FILE")
+        self.fails(1, says="dis, as, check, run, trace or image FILE")
         self.fails(1, "diss", "x", says="'dis'")
         self.fails(1, "dis", says="one file")
         self.fails(1, "as", "x", "y", "-o", "z", says="one file")

@@ -1,6 +1,6 @@
 /* y = x + r, bf16, sums in fp32: residual panels.
  *
- * Memory: x, r and y contiguous, each in a bank of its own; y may be x.  n is a multiple of 64 and
+ * Memory: x, r and y contiguous, each in a bank of its own.  n is a multiple of 64 and
  * at least 512. */
 #ifndef WISP_SRC_NPU_KERNELS_ADD_H
 #define WISP_SRC_NPU_KERNELS_ADD_H
