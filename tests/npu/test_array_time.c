@@ -282,6 +282,64 @@ static void long_transfers(void **state) {
         fail_msg("%f cycles a word, from %d and %d", slope, (int)took[0], (int)took[1]);
 }
 
+/* The parameters that nobody has measured do what they say. */
+static void parameters(void **state) {
+    (void)state;
+    struct wi_array_params *p = &rig.array->params, saved = *p;
+    uint64_t took[5];
+    for (int i = 0; i < 5; i++) {
+        *p = saved;
+        p->read_rate = i == 1 ? 256 : saved.read_rate; /* a word every 4 cycles */
+        p->all_read_rate = i == 2 ? 512 : 0;           /* one channel may have all of it */
+        p->read_latency = i == 3 ? 5325 : saved.read_latency;
+        p->jitter = i == 4 ? 64 : 0; /* 32 cycles for 64 words on average */
+        tasks(1, 8192);
+        took[i] = shim_spans[1][0].end - shim_spans[1][0].start;
+    }
+    *p = saved;
+    assert_in_range(took[1] - took[0], 8192 * 2.93, 8192 * 2.97);
+    assert_in_range(took[2] - took[0], 8192 * 0.93, 8192 * 0.97);
+    assert_int_equal(took[3] - took[0], 5000);
+    assert_in_range(took[4] - took[0], 8192 * 0.4, 8192 * 0.6);
+}
+
+/* A memory tile that scatters words one by one takes as long for each as the parameter says. */
+static void rate_of_scattering(void **state) {
+    (void)state;
+    struct wi_array_params *p = &rig.array->params, saved = *p;
+    struct ar_tile from = {1, 1}, to = {1, 2}, mem = {1, 1};
+    uint64_t took[2];
+    for (int i = 0; i < 2; i++) {
+        begin();
+        struct wi_bd out = plain(0x20000, 512), through = plain(0, 512), in = plain(0x21000, 512);
+        through.v[WI_BD_REL_ID] = 1;
+        through.v[WI_BD_REL_VALUE] = 1;
+        ar_bd(&rig.load, from, 0, &out);
+        ar_bd(&rig.load, to, 0, &through);
+        through.v[WI_BD_REL_VALUE] = 0;
+        through.v[WI_BD_ACQ] = 1;
+        through.v[WI_BD_ACQ_ID] = 1;
+        through.v[WI_BD_ACQ_VALUE] = -1;
+        ar_bd(&rig.load, to, 1, &through);
+        in.v[WI_BD_STEP0] = 2;
+        ar_bd(&rig.load, mem, 1, &in);
+        ar_queue(&rig.load, from, true, 0, 0, 1, false);
+        ar_queue(&rig.load, to, false, 0, 0, 1, false);
+        ar_queue(&rig.load, to, true, 0, 1, 1, false);
+        ar_queue(&rig.load, mem, false, 0, 1, 1, false);
+        ar_route(&rig.load, from, WI_SWITCH_DMA, 0, WI_SWITCH_NORTH, 0);
+        ar_route(&rig.load, to, WI_SWITCH_SOUTH, 0, WI_SWITCH_DMA, 0);
+        ar_route(&rig.load, to, WI_SWITCH_DMA, 0, WI_SWITCH_SOUTH, 0);
+        ar_route(&rig.load, mem, WI_SWITCH_NORTH, 0, WI_SWITCH_DMA, 0);
+        p->scatter_cycles = i ? 3 : 1;
+        ar_load(&rig);
+        assert_int_equal(wi_array_idle(rig.array, 100000), WI_ARRAY_DONE);
+        took[i] = wi_array_cycles(rig.array);
+    }
+    *p = saved;
+    assert_in_range(took[1] - took[0], 2 * 512 - 20, 2 * 512 + 20);
+}
+
 /* [55, 57, 58] writes alternate between 87 and 114 cycles, a masked one takes 210, a block of 8
  * words 203; the first operation comes 24000 to 40000 cycles after the start; a wait for a token
  * 8000 once. */
@@ -349,6 +407,8 @@ int main(void) {
                                        TEST(latency_of_switches),
                                        TEST(cold_starts),
                                        TEST(long_transfers),
+                                       TEST(parameters),
+                                       TEST(rate_of_scattering),
                                        TEST(costs_of_the_controller),
                                        TEST(a_core_sees_a_lock_of_the_dma_late)};
     return cmocka_run_group_tests(tests, setup, teardown);

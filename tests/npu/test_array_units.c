@@ -136,6 +136,64 @@ static void tokens_are_counted(void **state) {
     }
 }
 
+/* A task that the controller gives a memory tile at run time, descriptor and all; its token goes as
+ * a packet from the tile's own port through two switches. */
+static void tasks_of_memory_tiles_at_run_time(void **state) {
+    (void)state;
+    struct ar_tile mem = {2, 1}, shim = {2, 0};
+    begin(&rig);
+    wi_cfg_block(&rig.load, WI_TILE_ADDR(2, 1, 0), host_in, 64);
+    ar_route_down(&rig.load, mem, 0, 1, 0);
+    ar_tokens(&rig.load, 2);
+    ar_write(&rig.load, mem, WI_MAP_MM2S_CTRL, 0, 26 << 8); /* Controller_ID */
+    ar_write(&rig.load, mem, WI_MAP_SLAVE, 6, 0xc0000000);  /* its own port */
+    ar_write(&rig.load, mem, WI_MAP_SLOT, 6, 26u << 24 | 0x1f0102);
+    ar_write(&rig.load, mem, WI_MAP_MASTER, 7, 0xc000000a);  /* south 0, arbiter 2 */
+    ar_write(&rig.load, shim, WI_MAP_SLAVE, 14, 0xc0000000); /* north 0 */
+    ar_write(&rig.load, shim, WI_MAP_SLOT, 14,
+             26u << 24 | 0x1f0135); /* with the shim's own tokens */
+    for (int round = 0; round < 2; round++) {
+        struct wi_bd bd = plain(0x20000 + 32 * (uint32_t)round, 32);
+        ar_shim_bd(&rig.insts, 2, 4, 1, 128 * (uint64_t)round, 32);
+        ar_queue(&rig.insts, shim, false, 0, 4, 1, true);
+        ar_bd(&rig.insts, mem, 3, &bd);
+        ar_queue(&rig.insts, mem, true, 0, 3, 1, true);
+        wi_cfg_wait(&rig.insts, (struct wi_cfg_tokens){
+                                    .mm2s = 1, .col = 2, .row = 1, .n_cols = 1, .n_rows = 1});
+        ar_wait(&rig.insts, 2, 0);
+    }
+    ar_load(&rig);
+    ar_run_to_end(&rig);
+    assert_memory_equal(host_out, host_in, 256);
+}
+
+/* What the controller reads of a core. */
+static void status_of_cores(void **state) {
+    (void)state;
+    struct ar_tile t = {1, 3};
+    static const struct {
+        const char *text;
+        uint32_t status;
+    } cases[] = {{"done\n", 1 | 1 << 20},
+                 {"movxm r0, #-1\nacq #0, r0\ndone\n", 1 | 1 << 6},
+                 {"movxm r0, #-1\nacq #16, r0\ndone\n", 1 | 1 << 7},
+                 {"movxm r0, #-1\nacq #32, r0\ndone\n", 1 | 1 << 8},
+                 {"movxm r0, #-1\nacq #48, r0\ndone\n", 1 | 1 << 9},
+                 {"mov r1, SS\ndone\n", 1 | 1 << 10},
+                 {"vmov x1, SCD\ndone\n", 1 | 1 << 14}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        begin(&rig);
+        ar_program(&rig.load, t, cases[i].text);
+        ar_load(&rig);
+        assert_int_equal(ar_read(&rig, t, WI_MAP_CORE_STATUS, 0, 0), 1);
+        wi_cfg_add(&rig.insts, (struct wi_cfg_op){.kind = WI_CFG_MASK_POLL,
+                                                  .addr = WI_TILE_ADDR(1, 3, 0x32004),
+                                                  .mask = UINT32_MAX,
+                                                  .value = cases[i].status});
+        ar_run_to_end(&rig);
+    }
+}
+
 /* ------------------------------------------------------------------ streams */
 
 /* Two sources with packets of ids 1 and 2 share one lane; the receiver keeps or drops headers. */
@@ -182,6 +240,52 @@ static void packets_share_a_lane(void **state) {
                     assert_int_equal(ar_read(&rig, mem, WI_MAP_DATA_MEM, 0, 1000 * i + at++),
                                      host_in[64 * i + 16 * p + w]);
             }
+    }
+}
+
+/* Finish on TLAST: every packet has a descriptor of its own, however long; a descriptor that
+ * suppresses TLAST joins the next one to its packet. */
+static void packets_end_descriptors(void **state) {
+    (void)state;
+    static const uint32_t lengths[] = {5, 17, 3, 30, 64}, joined[] = {5, 20, 30, 64};
+    struct ar_tile mem = {0, 1}, core = {0, 2};
+    for (int join = 0; join < 3; join++) { /* 2: a packet that is longer than the descriptor */
+        begin(&rig);
+        wi_cfg_block(&rig.load, WI_TILE_ADDR(0, 1, 0), host_in, 256);
+        uint32_t n = 5, from = 0;
+        for (uint32_t i = 0; i < n; i++) {
+            struct wi_bd bd = plain(0x20000 + from, lengths[i] + (join == 2 && i == 4));
+            bd.v[WI_BD_NO_TLAST] = join == 1 && i == 1;
+            bd.v[WI_BD_USE_NEXT] = i + 1 < n;
+            bd.v[WI_BD_NEXT] = i + 1;
+            ar_bd(&rig.load, mem, i, &bd);
+            struct wi_bd to = plain(100 * i, 64);
+            to.v[WI_BD_USE_NEXT] = i + 1 < n;
+            to.v[WI_BD_NEXT] = i + 1;
+            ar_bd(&rig.load, core, i, &to);
+            from += lengths[i];
+        }
+        ar_queue(&rig.load, mem, true, 0, 0, 1, false);
+        ar_queue(&rig.load, core, false, 1, 0, 1, false);
+        ar_write(&rig.load, core, WI_MAP_S2MM_CTRL, 1, 1 << 16);
+        ar_route(&rig.load, mem, WI_SWITCH_DMA, 0, WI_SWITCH_NORTH, 0);
+        ar_route(&rig.load, core, WI_SWITCH_SOUTH, 0, WI_SWITCH_DMA, 1);
+        ar_load(&rig);
+        enum wi_array_status status = wi_array_idle(rig.array, 100000);
+        if (join == 2) {
+            assert_int_equal(status, WI_ARRAY_FAULT);
+            assert_non_null(
+                strstr(wi_array_reason(rig.array), "(0,2) s2mm1 bd4: the descriptor is full"));
+            continue;
+        }
+        assert_int_equal(status, WI_ARRAY_DONE);
+        for (uint32_t i = 0, at = 0; i < n - (uint32_t)join; i++)
+            for (uint32_t w = 0; w < (join ? joined[i] : lengths[i]); w++)
+                assert_int_equal(ar_read(&rig, core, WI_MAP_DATA_MEM, 0, 100 * i + w),
+                                 host_in[at++]);
+        struct wi_array_channel c;
+        wi_array_channel(rig.array, 0, 2, false, 1, &c);
+        assert_int_equal(c.descriptors, n - (uint32_t)join);
     }
 }
 
@@ -482,7 +586,10 @@ int main(void) {
     const struct CMUnitTest tests[] = {TEST(locks_count),
                                        TEST(queues_keep_order),
                                        TEST(tokens_are_counted),
+                                       TEST(tasks_of_memory_tiles_at_run_time),
+                                       TEST(status_of_cores),
                                        TEST(packets_share_a_lane),
+                                       TEST(packets_end_descriptors),
                                        TEST(multicast_waits_for_all),
                                        TEST(streams_of_cores),
                                        TEST(cascades),

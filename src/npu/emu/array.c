@@ -157,18 +157,32 @@ void wi_array_remove_memory(struct wi_array *a, uint64_t address) {
 
 /* ------------------------------------------------------------------ a cycle */
 
-static void step_tile(struct wi_tile *t, uint64_t now) {
-    uint64_t *wake = &t->array->wake[t->index];
-    *wake = NEVER; /* what is changed on the way may set it again */
-    uint64_t next = wi_arr_switch_step(t, now);
-    int n = 2 * t->n_channels, first = (int)(now % (uint64_t)n); /* so that none is always first */
+static uint64_t soonest(const struct wi_tile *t) {
+    uint64_t next = NEVER;
+    for (int i = 0; i < 2 * t->n_channels; i++)
+        next = earlier(next, t->next[i]);
+    return next;
+}
+
+/* By turns, so that none is always first. */
+static void step_channels(struct wi_tile *t, uint64_t now) {
+    int n = 2 * t->n_channels, first = (int)(n == 4 ? now & 3 : (uint32_t)now % 12);
     for (int i = 0; i < n; i++) {
         int at = first + i < n ? first + i : first + i - n;
         if (t->next[at] <= now)
             wi_arr_channel_step(&t->channel[at % 2][at / 2], now);
-        next = earlier(next, t->next[at]);
     }
-    *wake = earlier(*wake, next);
+}
+
+static void step_tile(struct wi_tile *t, uint64_t now) {
+    uint64_t *wake = &t->array->wake[t->index];
+    *wake = NEVER; /* what is changed on the way may set it again */
+    uint64_t next = wi_arr_switch_step(t, now), channels = soonest(t);
+    if (channels <= now) {
+        step_channels(t, now);
+        channels = soonest(t);
+    }
+    *wake = earlier(*wake, earlier(next, channels));
 }
 
 /* All of a cycle but cores that run alone; true when cores have run. */

@@ -53,7 +53,7 @@ void wi_dma_addr_step(struct wi_dma_addr *a) {
 }
 
 unsigned wi_dma_addr_run(const struct wi_dma_addr *a, uint64_t word, unsigned max) {
-    uint64_t n = a->step[0] == 1 ? max - word % max : 1;
+    uint64_t n = a->step[0] == 1 ? max - (word & (max - 1)) : 1;
     uint64_t row = a->wrap[0] ? a->before[0] + a->wrap[0] - a->at[0] : a->left;
     n = n < row ? n : row;
     return (unsigned)(n < a->left ? n : a->left);

@@ -146,6 +146,31 @@ static void write_register(struct wi_tile *t, struct wi_map_reg reg, uint32_t va
 
 /* ------------------------------------------------------------------ reading */
 
+/* Enabled, in reset, done, and what it waits for. [doc AM025, core_status] */
+static uint32_t core_status(const struct emu_core *c) {
+    enum {
+        DONE = 1 << 20,
+        CASCADE_IN = 1 << 14,
+        CASCADE_OUT = 1 << 15,
+        IN = 1 << 10,
+        OUT = 1 << 12
+    };
+    enum { LOCK_SOUTH = 1 << 6 };
+    uint32_t status = (c->ctrl & 3) | (c->state == CORE_DONE ? DONE : 0);
+    if (c->state != CORE_WAIT)
+        return status;
+    switch (wi_emu_core_blocked(c->core)) {
+    case WI_EMU_STALL_STREAM_IN: return status | IN;
+    case WI_EMU_STALL_STREAM_OUT: return status | OUT;
+    case WI_EMU_STALL_CASCADE_IN: return status | CASCADE_IN;
+    case WI_EMU_STALL_CASCADE_OUT: return status | CASCADE_OUT;
+    default: break;
+    }
+    int south = c->wait_tile->row < c->tile->row, west = c->wait_tile->col < c->tile->col;
+    int north = c->wait_tile->row > c->tile->row;
+    return status | (uint32_t)LOCK_SOUTH << (south ? 0 : west ? 1 : north ? 2 : 3);
+}
+
 static bool read_register(const struct wi_tile *t, struct wi_map_reg reg, uint32_t *value) {
     switch (reg.id) {
     case WI_MAP_DATA_MEM: memcpy(value, t->memory + 4 * reg.word, 4); return true;
@@ -161,6 +186,7 @@ static bool read_register(const struct wi_tile *t, struct wi_map_reg reg, uint32
     case WI_MAP_MUX: *value = t->mux; return true;
     case WI_MAP_DEMUX: *value = t->demux; return true;
     case WI_MAP_CORE_CTRL: *value = t->core->ctrl; return true;
+    case WI_MAP_CORE_STATUS: *value = core_status(t->core); return true;
     case WI_MAP_CASCADE: *value = t->cascade; return true;
     /* accepted and not kept */
     case WI_MAP_EVENTS:

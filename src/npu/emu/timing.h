@@ -61,7 +61,7 @@ enum {
 
     /* How far cores run ahead of the rest of the array: no fact of the chip.  While something moves
      * in the array, and while nothing does. */
-    WI_T_WINDOW = 64,
+    WI_T_WINDOW = 128,
     WI_T_WINDOW_IDLE = 1024
 };
 
