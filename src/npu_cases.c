@@ -5,7 +5,9 @@
 
 #include "npu/kernels/attention.h"
 #include "npu/kernels/gelu.h"
+#include "npu/kernels/gelu_table.h"
 #include "npu/kernels/gemm.h"
+#include "npu/kernels/layernorm.h"
 #include "npu/kernels/matmul.h"
 
 /* ---------------------------------------------------------------- numbers */
@@ -151,7 +153,8 @@ enum {
     GELU_PANEL = 3072,
     GELU_PITCH = 4096,
     GELU_TABLE = 0x4000,
-    GELU_PARAMS = 0x8000
+    GELU_PARAMS = 0x8000,
+    GELU_TABLE_2 = 0xc000
 };
 enum { GELU_VALUES = GELU_PANELS * GELU_PANEL / 2 };
 
@@ -161,12 +164,7 @@ static uint32_t gelu_at(int i) {
 }
 
 /* Mean -2, half of the values below -3, as hidden layers have them. */
-static void gelu_before(struct wi_case_data *d) {
-    struct wi_gelu_params params;
-    wi_gelu_params(&params, GELU_PANELS, GELU_PANEL, GELU_PITCH, WI_CASE_MEMORY,
-                   WI_CASE_MEMORY + GELU_TABLE);
-    wi_gelu_constants((uint16_t *)(void *)(d->memory + GELU_TABLE));
-    memcpy(d->memory + GELU_PARAMS, &params, sizeof params);
+static void gelu_fill(struct wi_case_data *d) {
     d->params = GELU_PARAMS;
     d->n = GELU_VALUES;
     d->row = 64;
@@ -181,9 +179,88 @@ static void gelu_before(struct wi_case_data *d) {
     }
 }
 
+static void gelu_before(struct wi_case_data *d) {
+    struct wi_gelu_params params;
+    wi_gelu_params(&params, GELU_PANELS, GELU_PANEL, GELU_PITCH, WI_CASE_MEMORY,
+                   WI_CASE_MEMORY + GELU_TABLE);
+    wi_gelu_constants((uint16_t *)(void *)(d->memory + GELU_TABLE));
+    memcpy(d->memory + GELU_PARAMS, &params, sizeof params);
+    gelu_fill(d);
+}
+
+static void gelu_table_before(struct wi_case_data *d) {
+    static const uint32_t at[] = {WI_CASE_MEMORY + GELU_TABLE, WI_CASE_MEMORY + GELU_TABLE_2};
+    struct wi_gelu_table_params params;
+    wi_gelu_table_params(&params, GELU_PANELS, GELU_PANEL, GELU_PITCH, WI_CASE_MEMORY, at);
+    wi_gelu_table((uint16_t *)(void *)(d->memory + GELU_TABLE));
+    wi_gelu_table((uint16_t *)(void *)(d->memory + GELU_TABLE_2));
+    memcpy(d->memory + GELU_PARAMS, &params, sizeof params);
+    gelu_fill(d);
+}
+
 static void gelu_after(struct wi_case_data *d) {
     for (int i = 0; i < d->n; i++)
         d->got[i] = from_bf16(bf16_at(d, gelu_at(i)));
+}
+
+/* ---------------------------------------------------------------- LayerNorm */
+
+enum { LN_ROWS = 16, LN_FEATURES = 512, LN_VALUES = LN_ROWS * LN_FEATURES, LN_PITCH = 512 };
+enum { LN_PATTERNS = 0xb400, LN_PARAMS = 0xb800, LN_WEIGHTS = 0xc000 };
+
+/* A pair of tiles of 4 rows x 4 before, a tile of 4 rows x 8 after. */
+static uint32_t ln_at(int row, int c, bool after) {
+    int in_pair = after ? row % 4 * 16 + c % 8 * 2 : c % 8 / 4 * 32 + row % 4 * 8 + c % 4 * 2;
+    return (uint32_t)(c / 16 * LN_PITCH + row / 4 * 128 + c % 16 / 8 * 64 + in_pair);
+}
+
+static void ln_row(const uint16_t *x, const uint16_t *gamma, const uint16_t *beta, float epsilon,
+                   double *want) {
+    double mean = 0, variance = 0;
+    for (int c = 0; c < LN_FEATURES; c++)
+        mean += from_bf16(x[c]) / LN_FEATURES;
+    for (int c = 0; c < LN_FEATURES; c++)
+        variance += pow(from_bf16(x[c]) - mean, 2) / LN_FEATURES;
+    for (int c = 0; c < LN_FEATURES; c++)
+        want[c] = (from_bf16(x[c]) - mean) / sqrt(variance + epsilon) * from_bf16(gamma[c]) +
+                  from_bf16(beta[c]);
+}
+
+static void ln_before(struct wi_case_data *d) {
+    const struct wi_layernorm_shape shape = {LN_FEATURES, LN_FEATURES, LN_PITCH, 1e-5f,
+                                             WI_LAYERNORM_EXACT};
+    const struct wi_layernorm_at at = {.x = WI_CASE_MEMORY,
+                                       .weights = WI_CASE_MEMORY + LN_WEIGHTS,
+                                       .patterns = WI_CASE_MEMORY + LN_PATTERNS};
+    uint16_t gamma[LN_FEATURES], beta[LN_FEATURES], x[LN_FEATURES];
+    struct wi_layernorm_params params;
+    wi_layernorm_params(&params, &shape, &at);
+    fill(d, gamma, LN_FEATURES, 0);
+    fill(d, beta, LN_FEATURES, -2);
+    wi_layernorm_pack_weights((uint16_t *)(void *)(d->memory + LN_WEIGHTS), gamma, beta,
+                              LN_FEATURES);
+    memcpy(d->memory + LN_PARAMS, &params, sizeof params);
+    d->params = LN_PARAMS;
+    d->n = LN_VALUES;
+    d->row = LN_FEATURES;
+    for (int r = 0; r < LN_ROWS; r++) {
+        fill(d, x, LN_FEATURES, r - LN_ROWS / 2);
+        for (int c = 0; c < LN_FEATURES; c++)
+            put_bf16(d, ln_at(r, c, false), x[c]);
+        ln_row(x, gamma, beta, shape.epsilon, d->want + r * LN_FEATURES);
+    }
+}
+
+static void ln_after(struct wi_case_data *d) {
+    for (int i = 0; i < d->n; i++)
+        d->got[i] = from_bf16(bf16_at(d, ln_at(i / LN_FEATURES, i % LN_FEATURES, true)));
+}
+
+static void ln_exact(struct wi_build *b) {
+    wi_layernorm_emit(b, WI_LAYERNORM_EXACT);
+}
+static void ln_fast(struct wi_build *b) {
+    wi_layernorm_emit(b, WI_LAYERNORM_FAST);
 }
 
 /* ---------------------------------------------------------------- attention block */
@@ -287,7 +364,8 @@ static void att_after(struct wi_case_data *d) {
 
 /* ---------------------------------------------------------------- all of them */
 
-/* Bounds: products / 128 a cycle; attention also 12 cycles per 64 powers; GELU 20 per 32. */
+/* Bounds: products / 128 a cycle; attention also 12 cycles per 64 powers; GELU 20 per 32,
+ * by table 14; LayerNorm 4 per 64 for sums and 16 or 10 for the rest. */
 static const struct wi_case cases[] = {
     {"matmul", "64x64x64", "tiles, bf16 to bf16",
      "64x64x64: about 49 ms scalar, 0.21 to 0.39 ms vectorised", SIDE *SIDE *SIDE / 128,
@@ -302,6 +380,13 @@ static const struct wi_case cases[] = {
      GEMM_VALUES *GEMM_K / 128, gemm_bottom, gemm_before, gemm_after_memory},
     {"gelu", "6144 elements", "in place in 4 panels, bf16", "1024 elements: 1.52 ms",
      GELU_VALUES / 32 * 20, wi_gelu_emit, gelu_before, gelu_after},
+    {"gelu-table", "6144 elements", "in place in 4 panels, bf16; table in 2 banks",
+     "1024 elements: 1.52 ms", GELU_VALUES / 32 * 14, wi_gelu_table_emit, gelu_table_before,
+     gelu_after},
+    {"layernorm", "16x512", "pairs of 4x4 tiles to 4x8 in place, bf16", "1024 elements: 0.83 ms",
+     LN_VALUES / 64 * (4 + 16), ln_exact, ln_before, ln_after},
+    {"layernorm-fast", "16x512", "pairs of 4x4 tiles to 4x8 in place, bf16",
+     "1024 elements: 0.83 ms", LN_VALUES / 64 * (4 + 10), ln_fast, ln_before, ln_after},
     {"attention", "96 queries, 32 keys, d 64", "Q, K, V in panels and pieces; O, l in fp32", NULL,
      2 * (QUERIES * KEYS * D / 128) + QUERIES *KEYS / 64 * 12, wi_att_block_emit, att_before,
      att_after},

@@ -24,7 +24,8 @@ enum {
     WI_WEAVE_32 = 16,      /* 32-bit elements of the low halves */
     WI_WEAVE_32_HIGH = 17, /* of the high halves */
     WI_WEAVE_16 = 18,      /* 16-bit elements of the low halves */
-    WI_WEAVE_16_HIGH = 19
+    WI_WEAVE_16_HIGH = 19,
+    WI_COLUMNS_4_16 = 24 /* 16-bit elements 0, 4 ... of a and b, then 1, 5 ... */
 };
 
 static inline struct wi_vreg wi_k_x(struct wi_build *b, const char *name) {
