@@ -266,8 +266,9 @@ static void budgets(void **state) {
     for (int i = 0; i < 3; i++) {
         assert_int_equal(code[0].loops[i].cycles, cycles[i]);
         assert_int_equal(code[0].loops[i].bound, cycles[i]);
+        assert_int_equal(code[0].loops[i].tries, 0); /* else known.def is out of date */
     }
-    assert_true(c.cycles <= 4000);
+    assert_true(c.cycles <= 3870);
     assert_true(code[0].bytes.len <= 5300);
 }
 

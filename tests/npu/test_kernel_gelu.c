@@ -172,7 +172,8 @@ static void budgets(void **state) {
     double each = (double)c.cycles / (4 * PANEL / 2);
     print_message("gelu: %.4f cycles an element, %d of at least %d for 32, %zu bytes\n", each,
                   code[0].loops[0].cycles, code[0].loops[0].bound, code[0].bytes.len);
-    assert_true(each <= 0.72);
+    assert_true(each <= 0.71);
+    assert_int_equal(code[0].loops[0].tries, 0); /* else known.def is out of date */
     assert_int_equal(code[0].loops[0].bound, 20);
     assert_true(code[0].loops[0].min_steps <= 8);
     assert_true(code[0].bytes.len <= 2000);

@@ -139,7 +139,8 @@ static void budgets(void **state) {
         print_message("%s 96x128x16: %lu cycles of at least 1536, %zu bytes\n", names[role],
                       (unsigned long)c.cycles, code[0][role].bytes.len);
         assert_int_equal(code[0][role].loops[0].cycles, 32);
-        assert_true(c.cycles <= 1615);
+        assert_int_equal(code[0][role].loops[0].tries, 0); /* else known.def is out of date */
+        assert_true(c.cycles <= 1605);
         assert_int_equal(c.cycles, c.bundles);
         assert_true(code[0][role].bytes.len <= 1700);
     }

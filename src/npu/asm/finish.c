@@ -163,6 +163,8 @@ static void report(const struct wi_build *b, const struct wi_sched *s, int numbe
                                  .limit = s->limit,
                                  .tries = s->tries};
     wi_layout_measure(s, number, &r->stages, &r->min_steps);
+    if (b->scheduled)
+        b->scheduled(b->user, s, region->loop.name);
 }
 
 static int lay_out(struct wi_build *b, struct wi_layout *l, enum wi_schedule how,

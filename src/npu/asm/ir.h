@@ -6,6 +6,8 @@
 
 enum { WI_IR_ALTS = 4, WI_IR_MAX_REGS = 1024, WI_IR_FIXED = WI_IR_MAX_REGS * 8 };
 
+struct wi_sched;
+
 struct wi_ir_reg {
     const char *name;
     uint8_t family;
@@ -40,6 +42,11 @@ struct wi_build {
     struct wi_ir_region *regions;
     size_t n_regions, max_regions;
     enum wi_when when;
+    /* For a search apart from builds: called with every scheduled loop; moves for all loops, with
+     * kept schedules left aside. */
+    void (*scheduled)(void *user, const struct wi_sched *s, const char *name);
+    void *user;
+    long moves;
     struct wisp_error err;
 };
 

@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "npu/asm/known.h"
 
 enum {
     MAX_CYCLES = 512,  /* of a step */
@@ -374,9 +375,11 @@ static bool fits(struct wi_sched *s) {
 }
 
 int wi_sched_loop(struct wi_sched *s, long moves, struct wisp_error *err) {
-    moves = moves ? moves / SEEDS : MOVES;
+    moves = s->b->moves ? s->b->moves / SEEDS : moves ? moves / SEEDS : MOVES;
     resource_bound(s);
     recurrence_bound(s);
+    if (!s->b->moves && wi_sched_known(s, MAX_CYCLES))
+        return WISP_OK;
     for (s->cycles = s->bound; s->cycles < MAX_CYCLES; s->cycles++)
         for (unsigned seed = 0; seed < SEEDS; seed++) {
             bool placed = wi_sched_place(s, seed);

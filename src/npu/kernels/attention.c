@@ -147,8 +147,8 @@ static void exp_step(struct wi_build *b, const struct exponential *e, struct wi_
                      struct wi_vreg walk_in, struct wi_vreg out, struct wi_vreg walk_out,
                      struct wi_vreg l_in, struct wi_vreg l_out, const struct wi_vreg walk_l[2]) {
     struct wi_vreg sum[2] = {wi_k_bm(b, "l"), {0, 0, 0}};
-    wi_build_load(b, wi_low(sum[0]), wi_k_walk(l_in, walk_l[0], 4, STREAM_L));
-    wi_build_load(b, wi_high(sum[0]), wi_k_walk(l_in, walk_l[0], 4, STREAM_L));
+    wi_build_load(b, wi_low(sum[0]), wi_k_walk(l_in, walk_l[0], 2, STREAM_L));
+    wi_build_load(b, wi_high(sum[0]), wi_k_walk(l_in, walk_l[0], 2, STREAM_L));
     for (int i = 0; i < 4; i++) {
         struct wi_vreg x = wi_k_x(b, "scores"), p[2];
         wi_build_load(b, wi_low(x), wi_k_walk(in, walk_in, 2, STREAM_S));
@@ -160,8 +160,8 @@ static void exp_step(struct wi_build *b, const struct exponential *e, struct wi_
         wi_build_store_bf16(b, p[1], wi_k_walk(out, walk_out, 2, STREAM_P));
     }
     sum[0] = add(b, e, sum[0], sum[1]);
-    wi_build_store(b, wi_low(sum[0]), wi_k_walk(l_out, walk_l[1], 4, STREAM_L_OUT));
-    wi_build_store(b, wi_high(sum[0]), wi_k_walk(l_out, walk_l[1], 4, STREAM_L_OUT));
+    wi_build_store(b, wi_low(sum[0]), wi_k_walk(l_out, walk_l[1], 2, STREAM_L_OUT));
+    wi_build_store(b, wi_high(sum[0]), wi_k_walk(l_out, walk_l[1], 2, STREAM_L_OUT));
 }
 
 /* An x whose low or high 16 lanes are a value and whose others are 0. */
@@ -214,9 +214,8 @@ static int o_offset(int e, int q, int half) {
     return (e ? O_MIDDLE : -O_MIDDLE) + TILE * q + 32 * half;
 }
 
-/* The powers of 8 queries; the pointer is at the last 32 bytes.  The two far pieces share a bank
- * with half of O and cost some stalls; keeping them apart for all pieces would leave that bank no
- * cycle. */
+/* The powers of 8 queries; the pointer is at the last 32 bytes.  Two of the pieces share a bank
+ * with half of O, which has no free cycle then. */
 static void load_powers(struct wi_build *b, const struct values *v) {
     wi_build_when(b, WI_FIRST_STEP);
     for (int q = 0; q < 2; q++)
@@ -225,8 +224,8 @@ static void load_powers(struct wi_build *b, const struct values *v) {
                 struct wi_vreg to = half ? wi_high(v->p[q][k]) : wi_low(v->p[q][k]);
                 int offset = 256 * q + TILE * k + 32 * half - (SCORES - 32);
                 wi_build_load(b, to,
-                              offset ? wi_k_at(v->pp, offset, WI_FREE_BANK, STREAM_S)
-                                     : wi_k_walk(v->pp, v->walk_p, WI_FREE_BANK, STREAM_S));
+                              offset ? wi_k_at(v->pp, offset, 4, STREAM_S)
+                                     : wi_k_walk(v->pp, v->walk_p, 4, STREAM_S));
             }
     wi_build_when(b, WI_EVERY_STEP);
 }
