@@ -58,7 +58,8 @@ enum wi_arg_kind {
     WI_ARG_LOOP_START,
     WI_ARG_LOOP_LAST,
     WI_ARG_LOOP_AGAIN,
-    WI_ARG_LOOP_PEELED
+    WI_ARG_LOOP_PEELED,
+    WI_ARG_ROW /* of a layout */
 };
 struct wi_arg {
     uint8_t kind; /* enum wi_arg_kind */

@@ -78,6 +78,8 @@ static bool choose_all(const struct wi_layout *l, uint8_t *size) {
 
 static int32_t fixed_value(const struct wi_layout *l, const struct wi_fix *fix,
                            const uint32_t *address) {
+    if (fix->kind == WI_ARG_ROW)
+        return (int32_t)address[fix->region];
     const struct wi_places *p = &l->places[fix->region];
     switch (fix->kind) {
     case WI_ARG_LOOP_START: return (int32_t)address[p->start];

@@ -8,7 +8,7 @@
 struct wi_fix {
     uint8_t kind; /* enum wi_arg_kind; WI_ARG_REG: nothing to do */
     uint8_t field;
-    int16_t region;
+    int16_t region; /* ROW: the row */
 };
 struct wi_row {
     struct wi_isa_op op[WI_N_SLOTS];

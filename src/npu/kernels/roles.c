@@ -1,0 +1,42 @@
+#include "npu/kernels/roles.h"
+
+#include "npu/kernels/add.h"
+#include "npu/kernels/attention.h"
+#include "npu/kernels/gelu.h"
+#include "npu/kernels/layernorm.h"
+
+static void gemm_top(struct wi_build *b) {
+    wi_gemm_emit(b, WI_GEMM_TOP);
+}
+static void gemm_middle(struct wi_build *b) {
+    wi_gemm_emit(b, WI_GEMM_MIDDLE);
+}
+static void gemm_bottom(struct wi_build *b) {
+    wi_gemm_emit(b, WI_GEMM_BOTTOM);
+}
+static void layernorm_sums(struct wi_build *b) {
+    wi_layernorm_emit_sums(b, false);
+}
+static void layernorm_apply(struct wi_build *b) {
+    wi_layernorm_emit_apply(b, WI_LAYERNORM_FAST);
+}
+
+#define ROUTINES(gemm)                                                                             \
+    {                                                                                              \
+        [WI_ROLE_GEMM] = {"gemm", gemm}, [WI_ROLE_ATTENTION] = {"attention", wi_att_block_emit},   \
+        [WI_ROLE_GELU] = {"gelu", wi_gelu_emit},                                                   \
+        [WI_ROLE_LAYERNORM_SUMS] = {"layernorm-sums", layernorm_sums},                             \
+        [WI_ROLE_LAYERNORM_SCALES] = {"layernorm-scales", wi_layernorm_emit_scales},               \
+        [WI_ROLE_LAYERNORM_APPLY] = {"layernorm-apply", layernorm_apply}, [WI_ROLE_ADD] = {        \
+            "add",                                                                                 \
+            wi_add_emit                                                                            \
+        }                                                                                          \
+    }
+
+const struct wi_routine *wi_role_routines(enum wi_gemm_role role) {
+    static const struct wi_routine routines[][WI_ROLE_ROUTINES] = {
+        [WI_GEMM_TOP] = ROUTINES(gemm_top),
+        [WI_GEMM_MIDDLE] = ROUTINES(gemm_middle),
+        [WI_GEMM_BOTTOM] = ROUTINES(gemm_bottom)};
+    return routines[role];
+}
