@@ -11,7 +11,7 @@
 
 #include "npu/asm/build.h"
 
-enum { WI_GELU_STEP = 32, WI_GELU_CONSTANTS = 11 * 32 };
+enum { WI_GELU_STEP = 32, WI_GELU_CONSTANTS = 9 * 32 };
 
 struct wi_gelu_params {
     uint32_t x, constants;
