@@ -249,7 +249,7 @@ WISP_API int wisp_npu_image_list(const struct wisp_npu_image *image,
  * A device runs designs.  "emu" is an emulated array of 4 columns that is made of what documents and
  * measurements say about the chip (src/npu/emu/timing.h); what they do not say ends a run as a fault
  * that names tile and register.  Results and cycles depend neither on the host nor on the number of
- * its threads. */
+ * its threads.  A device and its buffers are used by one thread at a time. */
 
 struct wisp_npu_device;
 

@@ -67,6 +67,7 @@ static void power_up_tile(struct wi_tile *t) {
         c->number = (uint8_t)(i / 2);
         wi_arr_channel_reset(c);
     }
+    t->due = NEVER;
     memset(t->lock, 0, sizeof t->lock);
     memset(t->bd, 0, sizeof t->bd);
     t->mux = t->demux = t->cascade = 0;
@@ -76,7 +77,7 @@ static void power_up_tile(struct wi_tile *t) {
 }
 
 static void power_up(struct wi_array *a) {
-    a->failed = a->started = false;
+    a->failed = a->started = a->over = false;
     a->reason[0] = '\0';
     a->guilty = -1;
     a->now = 0;
@@ -157,13 +158,6 @@ void wi_array_remove_memory(struct wi_array *a, uint64_t address) {
 
 /* ------------------------------------------------------------------ a cycle */
 
-static uint64_t soonest(const struct wi_tile *t) {
-    uint64_t next = NEVER;
-    for (int i = 0; i < 2 * t->n_channels; i++)
-        next = earlier(next, t->next[i]);
-    return next;
-}
-
 /* By turns, so that none is always first. */
 static void step_channels(struct wi_tile *t, uint64_t now) {
     int n = 2 * t->n_channels, first = (int)(n == 4 ? now & 3 : (uint32_t)now % 12);
@@ -172,17 +166,18 @@ static void step_channels(struct wi_tile *t, uint64_t now) {
         if (t->next[at] <= now)
             wi_arr_channel_step(&t->channel[at % 2][at / 2], now);
     }
+    t->due = NEVER;
+    for (int i = 0; i < n; i++)
+        t->due = earlier(t->due, t->next[i]);
 }
 
 static void step_tile(struct wi_tile *t, uint64_t now) {
     uint64_t *wake = &t->array->wake[t->index];
     *wake = NEVER; /* what is changed on the way may set it again */
-    uint64_t next = wi_arr_switch_step(t, now), channels = soonest(t);
-    if (channels <= now) {
+    uint64_t next = wi_arr_switch_step(t, now);
+    if (t->due <= now)
         step_channels(t, now);
-        channels = soonest(t);
-    }
-    *wake = earlier(*wake, earlier(next, channels));
+    *wake = earlier(*wake, earlier(next, t->due));
 }
 
 /* All of a cycle but cores that run alone; true when cores have run. */
@@ -280,6 +275,8 @@ static void run_window(struct wi_array *a, uint64_t end) {
         a->now = next > a->now ? next : a->now;
         if (step(a, end))
             look_at_cores(a);
+        if (a->over)
+            break; /* nothing is left of this cycle, and cores are where they are */
         a->now++;
     }
     wi_arr_core_conflicts(a, start, a->now);
@@ -295,6 +292,7 @@ static bool cores_run(const struct wi_array *a) {
 /* Run until `is_over`, nothing can move any more (false), or `limit`. */
 static bool run_until(struct wi_array *a, bool (*is_over)(const struct wi_array *),
                       uint64_t limit) {
+    a->over = false;
     while (!a->failed && !is_over(a) && a->now < limit) {
         uint64_t next = next_cycle(a);
         bool run = cores_run(a);

@@ -240,6 +240,7 @@ struct wi_tile {
     uint32_t memory_bytes;
     struct wi_switch sw;
     struct lock lock[MAX_LOCKS];
+    uint64_t due;                            /* the soonest of the channels' next steps */
     uint64_t next[2 * MAX_CHANNELS];         /* of channels, by turns of the two directions */
     struct channel channel[2][MAX_CHANNELS]; /* [mm2s] */
     int n_channels, n_locks;
@@ -250,6 +251,13 @@ struct wi_tile {
     uint32_t used;       /* banks that channels took in that cycle */
     uint32_t by_cores;   /* banks that cores use in it */
 };
+
+static inline void wi_arr_channel_wake(struct channel *c, uint64_t at) {
+    if (at < *c->next)
+        *c->next = at;
+    if (at < c->tile->due)
+        c->tile->due = at;
+}
 
 struct memory {
     uint64_t address;
@@ -278,6 +286,7 @@ struct wi_array {
     uint64_t sync[N_CORES];     /* when a core wants to interact */
     uint64_t released[N_CORES]; /* of its first release that is not in force */
     bool in_load, started, failed;
+    bool over; /* the stream has ended in this cycle */
     uint32_t linked; /* columns that share memories with the one to their west */
     struct wi_tile tile[WI_ARRAY_TILES];
     struct emu_core core[N_CORES];
@@ -328,11 +337,6 @@ uint64_t wi_arr_switch_step(struct wi_tile *tile, uint64_t now);
 bool wi_arr_switch_put(struct wi_tile *tile, int slave, struct word w, uint64_t now);
 
 /* ------------------------------------------------------------------ dma.c */
-
-static inline void wi_arr_channel_wake(struct channel *c, uint64_t at) {
-    if (at < *c->next)
-        *c->next = at;
-}
 
 void wi_arr_channel_reset(struct channel *c);
 void wi_arr_channel_push(struct channel *c, uint32_t task);

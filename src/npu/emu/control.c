@@ -149,6 +149,7 @@ void wi_arr_control_step(struct wi_array *a) {
         if (k->at == k->cfg->n_ops) {
             k->cfg = NULL;
             k->next = NEVER;
+            a->over = true;
             return;
         }
         const struct wi_cfg_op *op = &k->cfg->ops[k->at++];
