@@ -37,7 +37,7 @@ static uint64_t key_of(const struct wi_sched *s) {
     for (size_t v = 0; v < s->n_values; v++)
         mix(&key, s->values[v].n_touches << 16 | s->values[v].file << 8 | s->values[v].n_units);
     for (int file = 0; file < WI_N_FILES; file++)
-        mix(&key, s->room[file][0] << 8 | s->room[file][1]);
+        mix(&key, (s->room[file][0] * 256) | s->room[file][1]);
     return key;
 }
 
