@@ -362,7 +362,7 @@ static void budgets(void **state) {
         int step, bound;
         unsigned long cycles;
         size_t bytes;
-    } most[GRADES] = {{16, 16, 2850, 3000}, {10, 10, 2070, 2600}};
+    } most[GRADES] = {{12, 12, 2330, 2900}, {10, 10, 2070, 2600}};
     for (int grade = 0; grade < GRADES; grade++) {
         const struct wi_code *code = &whole[0][grade];
         fill(&p, 512, (enum wi_layernorm_grade)grade, KDATA_NORMAL);
@@ -374,6 +374,7 @@ static void budgets(void **state) {
         assert_int_equal(code->loops[0].cycles, 16);
         assert_int_equal(code->loops[1].cycles, most[grade].step);
         assert_int_equal(code->loops[1].bound, most[grade].bound);
+        assert_true(grade || code->loops[1].tries == 0); /* else known.def is out of date */
         assert_true(code->loops[0].min_steps <= 5);
         assert_true(code->loops[1].min_steps <= 5);
         assert_true(c.cycles <= most[grade].cycles);

@@ -331,10 +331,12 @@ static void store_patterns(struct wi_build *b, const struct ln *k) {
 
 struct apply {
     struct ln k;
+    bool exact;
     struct wi_vreg px, x_walk, py, y_walk, pw, weights_walk, patterns;
     struct wi_vreg first, second;      /* tiles of a pair, in the low halves */
     struct wi_vreg gamma[2];           /* in the low half, in the high half */
-    struct wi_vreg weave, high_halves; /* shuffles */
+    struct wi_vreg one_zero;           /* 1 in the low half, 0 in the high half */
+    struct wi_vreg weave, halves[2];   /* shuffles */
     struct wi_vreg scale[2], shift[2]; /* of two rows each */
 };
 
@@ -378,9 +380,9 @@ static struct wi_vreg load_pair(struct wi_build *b, const struct apply *a, int p
 static struct wi_vreg normalize(struct wi_build *b, const struct apply *a, struct wi_vreg tile,
                                 int i) {
     struct wi_vreg x = wi_k_x(b, "two rows"), z = wi_k_bm(b, "z");
-    if (i) {
-        wi_k_shuffle(b, x, tile, tile, a->high_halves);
-    } else { /* a shuffle would take a port that the loop has too little of */
+    if (i || a->exact) {
+        wi_k_shuffle(b, x, tile, tile, a->halves[i]);
+    } else { /* shuffles take a port that the fast loop has too little of, moves do not */
         WI_OP(b, VMOV_W, wi_r(wi_low(x)), wi_r(wi_low(tile)));
         WI_OP(b, VMOV_W, wi_r(wi_high(x)), wi_r(wi_low(tile)));
     }
@@ -398,13 +400,25 @@ static void finish(struct wi_build *b, const struct apply *a, int pair, int i, s
                                   : wi_k_walk(a->py, a->y_walk, BANK_X, STREAM_Y));
 }
 
+/* z in two parts.  What a register's high half holds is multiplied by 0, and must be finite: x is.
+ */
+static struct wi_vreg split_z(struct wi_build *b, const struct apply *a, struct wi_vreg z,
+                              struct wi_vreg x) {
+    struct wi_vreg parts = wi_k_x(b, "parts of z"), rest = wi_k_bm(b, "rest of z");
+    WI_OP(b, VMOV_W, wi_r(wi_high(parts)), wi_r(wi_low(x)));
+    wi_k_narrow(b, wi_low(parts), z);
+    wi_k_msc(b, rest, z, parts, a->one_zero, a->k.lanes);
+    wi_k_narrow(b, wi_high(parts), rest);
+    return parts;
+}
+
 static void apply_exactly(struct wi_build *b, const struct apply *a, int pair) {
     struct wi_vreg gamma = wi_k_x(b, "gamma");
     load_gamma(b, a, pair, gamma, gamma);
     struct wi_vreg beta = load_beta(b, a, pair), tile = load_pair(b, a, pair);
     for (int i = 1; i >= 0; i--) {
         struct wi_vreg z = normalize(b, a, tile, i);
-        finish(b, a, pair, i, beta, wi_k_split(b, z, NULL, a->k.sum), gamma);
+        finish(b, a, pair, i, beta, split_z(b, a, z, tile), gamma);
     }
 }
 
@@ -420,10 +434,10 @@ static void apply_fast(struct wi_build *b, const struct apply *a, int pair) {
 }
 
 static void apply(struct wi_build *b, const struct ln *k, enum wi_layernorm_grade grade) {
-    bool exact = grade == WI_LAYERNORM_EXACT;
     struct wi_vreg panels = wi_k_param(b, WI_FAMILY_R, AT(panels), "panels");
     struct wi_vreg groups = wi_k_param(b, WI_FAMILY_R, AT(groups), "row groups");
     struct apply a = {.k = *k,
+                      .exact = grade == WI_LAYERNORM_EXACT,
                       .px = wi_k_param(b, WI_FAMILY_P, AT(at.x), "x"),
                       .x_walk = wi_k_param_walk(b, WI_FAMILY_D, AT(x_walk), "walk of x"),
                       .py = wi_k_param(b, WI_FAMILY_P, AT(at.x), "y"),
@@ -435,9 +449,14 @@ static void apply(struct wi_build *b, const struct ln *k, enum wi_layernorm_grad
                       .first = wi_k_fill(b, 0, "first tile"),
                       .second = wi_k_fill(b, 0, "second tile"),
                       .weave = wi_build_const(b, WI_FAMILY_R, WI_WEAVE_64, "weave"),
-                      .high_halves = wi_build_const(b, WI_FAMILY_R, WI_HIGH_HALVES, "high halves")};
+                      .halves = {wi_build_const(b, WI_FAMILY_R, WI_LOW_HALVES, "low halves"),
+                                 wi_build_const(b, WI_FAMILY_R, WI_HIGH_HALVES, "high halves")}};
+    if (a.exact) {
+        a.one_zero = wi_k_fill(b, 0, "one and zero");
+        WI_OP(b, VMOV_W, wi_r(wi_low(a.one_zero)), wi_r(wi_low(wi_k_fill(b, BF16_ONE, "one"))));
+    }
     for (int i = 0; i < 2; i++) {
-        if (!exact)
+        if (!a.exact)
             a.gamma[i] = wi_k_fill(b, 0, "gamma");
         a.scale[i] = wi_k_x(b, "scale");
         a.shift[i] = wi_k_bm(b, "shift");
@@ -447,7 +466,7 @@ static void apply(struct wi_build *b, const struct ln *k, enum wi_layernorm_grad
     load_patterns(b, &a);
     wi_build_when(b, WI_EVERY_STEP);
     for (int pair = 1; pair >= 0; pair--)
-        exact ? apply_exactly(b, &a, pair) : apply_fast(b, &a, pair);
+        a.exact ? apply_exactly(b, &a, pair) : apply_fast(b, &a, pair);
     wi_build_end_loop(b);
 }
 
