@@ -9,7 +9,7 @@
 #include "krig.h"
 #include "npu/kernels/layernorm.h"
 
-enum { ROWS = 16, MAX = 1280, GRADES = 2 };
+enum { ROWS = 16, MAX = 1280, GRADES = 2, SUMS_KINDS = 5 };
 enum {
     X = 0,
     SUMS = 0xb000,
@@ -23,7 +23,7 @@ enum {
 static struct krig rig;
 
 /* [how][grade] */
-static struct wi_code whole[2][GRADES], apply[2][GRADES], sums[2][2], scales[2];
+static struct wi_code whole[2][GRADES], apply[2][GRADES], sums[2][SUMS_KINDS], scales[2];
 
 static void emit_exact(struct wi_build *b) {
     wi_layernorm_emit(b, WI_LAYERNORM_EXACT);
@@ -38,11 +38,22 @@ static void emit_apply_fast(struct wi_build *b) {
     wi_layernorm_emit_apply(b, WI_LAYERNORM_FAST);
 }
 static void emit_sums(struct wi_build *b) {
-    wi_layernorm_emit_sums(b, false);
+    wi_layernorm_emit_sums(b, WI_LAYERNORM_SUMS);
 }
 static void emit_more_sums(struct wi_build *b) {
-    wi_layernorm_emit_sums(b, true);
+    wi_layernorm_emit_sums(b, WI_LAYERNORM_MORE_SUMS);
 }
+static void emit_top_sums(struct wi_build *b) {
+    wi_layernorm_emit_sums(b, WI_LAYERNORM_TOP_SUMS);
+}
+static void emit_middle_sums(struct wi_build *b) {
+    wi_layernorm_emit_sums(b, WI_LAYERNORM_MIDDLE_SUMS);
+}
+static void emit_bottom_sums(struct wi_build *b) {
+    wi_layernorm_emit_sums(b, WI_LAYERNORM_BOTTOM_SUMS);
+}
+static void (*const emit_kinds_of_sums[])(struct wi_build *) = {
+    emit_sums, emit_more_sums, emit_top_sums, emit_middle_sums, emit_bottom_sums};
 
 static int setup(void **state) {
     (void)state;
@@ -52,8 +63,8 @@ static int setup(void **state) {
         krig_build(&whole[how][1], emit_fast, h);
         krig_build(&apply[how][0], emit_apply_exact, h);
         krig_build(&apply[how][1], emit_apply_fast, h);
-        krig_build(&sums[how][0], emit_sums, h);
-        krig_build(&sums[how][1], emit_more_sums, h);
+        for (int i = 0; i < SUMS_KINDS; i++)
+            krig_build(&sums[how][i], emit_kinds_of_sums[i], h);
         krig_build(&scales[how], wi_layernorm_emit_scales, h);
     }
     krig_init(&rig);
@@ -66,8 +77,9 @@ static int teardown(void **state) {
         for (int i = 0; i < 2; i++) {
             wi_code_fini(&whole[how][i]);
             wi_code_fini(&apply[how][i]);
-            wi_code_fini(&sums[how][i]);
         }
+        for (int i = 0; i < SUMS_KINDS; i++)
+            wi_code_fini(&sums[how][i]);
         wi_code_fini(&scales[how]);
     }
     krig_fini(&rig);
@@ -156,17 +168,36 @@ static struct row_scale host_scale(float sum, float squares, const struct wi_lay
     return (struct row_scale){r.p[0], r.p[1], shift};
 }
 
-/* Features 8i to 8i + 7: the lanes of a row's sum are features 0 to 3 of every 4. */
-static void host_sums(const uint16_t *x, int features, float *sum, float *squares) {
-    float s[4] = {0}, q[4] = {0};
-    for (int c = 0; c < features; c += 8)
+/* Sums of a row, in lanes: features 0 to 3 of every 4. */
+struct lane_sums {
+    float s[4], q[4];
+};
+
+static void host_add(struct lane_sums *l, const uint16_t *x, int n) {
+    for (int c = 0; c < n; c += 8)
         for (int f = 0; f < 4; f++) {
             uint16_t a = x[c + f], b = x[c + 4 + f];
-            s[f] = mac2(s[f], a, 0x3f80, b, 0x3f80);
-            q[f] = mac2(q[f], a, a, b, b);
+            l->s[f] = mac2(l->s[f], a, 0x3f80, b, 0x3f80);
+            l->q[f] = mac2(l->q[f], a, a, b, b);
         }
-    *sum = krig_add(krig_add(s[0], s[1]), krig_add(s[2], s[3]));
-    *squares = krig_add(krig_add(q[0], q[1]), krig_add(q[2], q[3]));
+}
+
+static float fold(const float s[4]) {
+    return krig_add(krig_add(s[0], s[1]), krig_add(s[2], s[3]));
+}
+
+/* Of slices, each summed by itself and added to those before it. */
+static struct lane_sums host_cascade(const uint16_t *x, const int *cuts, int n) {
+    struct lane_sums total = {{0}, {0}};
+    for (int i = 0; i < n; i++) {
+        struct lane_sums own = {{0}, {0}};
+        host_add(&own, x + cuts[i], cuts[i + 1] - cuts[i]);
+        for (int f = 0; f < 4; f++) {
+            total.s[f] = i ? krig_add(total.s[f], own.s[f]) : own.s[f];
+            total.q[f] = i ? krig_add(total.q[f], own.q[f]) : own.q[f];
+        }
+    }
+    return total;
 }
 
 struct problem {
@@ -174,15 +205,15 @@ struct problem {
     uint16_t x[ROWS * MAX], gamma[MAX], beta[MAX], y[ROWS * MAX];
 };
 
-static void host_layernorm(const struct problem *p, uint16_t *y) {
+/* A core each for features cuts[0] to cuts[1], cuts[1] to cuts[2] ... */
+static void host_column(const struct problem *p, const int *cuts, int cores, uint16_t *y) {
     const struct wi_layernorm_at at = {0};
     struct wi_layernorm_params params;
     int n = p->shape.features;
     assert_true(wi_layernorm_params(&params, &p->shape, &at));
     for (int r = 0; r < ROWS; r++) {
-        float sum, squares;
-        host_sums(p->x + r * n, n, &sum, &squares);
-        struct row_scale s = host_scale(sum, squares, &params);
+        struct lane_sums l = host_cascade(p->x + r * n, cuts, cores);
+        struct row_scale s = host_scale(fold(l.s), fold(l.q), &params);
         for (int c = 0; c < n; c++) {
             float z = mac2(s.shift, p->x[r * n + c], s.high, p->x[r * n + c], s.low);
             struct parts zp = split(z);
@@ -191,6 +222,11 @@ static void host_layernorm(const struct problem *p, uint16_t *y) {
             y[r * n + c] = krig_bf16(v);
         }
     }
+}
+
+static void host_layernorm(const struct problem *p, uint16_t *y) {
+    const int all[] = {0, p->shape.features};
+    host_column(p, all, 1, y);
 }
 
 /* ---------------------------------------------------------------- runs */
@@ -287,33 +323,62 @@ static void bad_shapes_are_refused(void **state) {
         assert_false(wi_layernorm_params(&p, &bad[i], &at));
 }
 
-/* Four cores with a quarter of the features each give what one with all of them gives. */
+enum { CORES = 4 };
+
+/* Sums of the slices, by way of memory or the cascade. */
+static void run_sums(const struct problem *p, const int *cuts, int how, bool cascade) {
+    for (int s = 0; s < CORES; s++) {
+        enum wi_layernorm_sums which = cascade ? s == 0           ? WI_LAYERNORM_TOP_SUMS
+                                                 : s == CORES - 1 ? WI_LAYERNORM_BOTTOM_SUMS
+                                                                  : WI_LAYERNORM_MIDDLE_SUMS
+                                       : s     ? WI_LAYERNORM_MORE_SUMS
+                                               : WI_LAYERNORM_SUMS;
+        put(p, cuts[s], cuts[s + 1] - cuts[s]);
+        rig.n_cascade_out = 0;
+        krig_run(&rig, &sums[how][which], KRIG_MEMORY + PARAMS);
+        assert_int_equal(rig.n_cascade_out, cascade && s < CORES - 1 ? 8 : 0);
+        assert_int_equal(rig.at_cascade_in, rig.n_cascade_in);
+        memcpy(rig.cascade_in, rig.cascade_out, sizeof rig.cascade_in);
+        rig.n_cascade_in = rig.n_cascade_out;
+        rig.at_cascade_in = 0;
+    }
+}
+
+/* y of every slice by the scales of all. */
+static void run_apply(struct problem *p, const int *cuts, int how) {
+    static uint8_t scales_of_all[PARAMS - SUMS];
+    memcpy(scales_of_all, rig.memory + SUMS, sizeof scales_of_all);
+    for (int s = 0; s < CORES; s++) {
+        memcpy(rig.memory + SUMS, scales_of_all, sizeof scales_of_all);
+        put(p, cuts[s], cuts[s + 1] - cuts[s]);
+        krig_run(&rig, &apply[how][p->shape.grade], KRIG_MEMORY + PARAMS);
+        get(p, cuts[s], cuts[s + 1] - cuts[s]);
+    }
+}
+
+/* Four cores with a part of the features each: by way of memory what one core with all of them
+ * gives, by the cascade sums of sums. */
 static void slices(void **state) {
     (void)state;
     static struct problem p;
     static uint16_t y[ROWS * MAX];
-    static const int cuts[][5] = {
+    static const int cuts[][CORES + 1] = {
         {0, 128, 256, 384, 512}, {0, 96, 192, 288, 384}, {0, 80, 160, 240, 512}};
-    static uint8_t state_bytes[PARAMS - SUMS];
-    for (int i = 0; i < 3; i++)
-        for (int how = 0; how < 2; how++) {
-            fill(&p, cuts[i][4], (enum wi_layernorm_grade)(how ^ (i & 1)), KDATA_SKEWED);
-            p.shape.pitch = i == 2 ? 1024 : 4096;
+    for (int i = 0; i < 12; i++) {
+        int how = i / 3 % 2;
+        bool cascade = i >= 6;
+        const int *cut = cuts[i % 3];
+        fill(&p, cut[CORES], (enum wi_layernorm_grade)(i % 2), KDATA_SKEWED);
+        p.shape.pitch = i % 3 == 2 ? 1024 : 4096;
+        if (cascade)
+            host_column(&p, cut, CORES, y);
+        else
             host_layernorm(&p, y);
-            for (int s = 0; s < 4; s++) {
-                put(&p, cuts[i][s], cuts[i][s + 1] - cuts[i][s]);
-                krig_run(&rig, &sums[how][s > 0], KRIG_MEMORY + PARAMS);
-            }
-            krig_run(&rig, &scales[how], KRIG_MEMORY + PARAMS);
-            memcpy(state_bytes, rig.memory + SUMS, sizeof state_bytes);
-            for (int s = 0; s < 4; s++) {
-                memcpy(rig.memory + SUMS, state_bytes, sizeof state_bytes);
-                put(&p, cuts[i][s], cuts[i][s + 1] - cuts[i][s]);
-                krig_run(&rig, &apply[how][p.shape.grade], KRIG_MEMORY + PARAMS);
-                get(&p, cuts[i][s], cuts[i][s + 1] - cuts[i][s]);
-            }
-            compare(&p, y);
-        }
+        run_sums(&p, cut, how, cascade);
+        krig_run(&rig, &scales[how], KRIG_MEMORY + PARAMS);
+        run_apply(&p, cut, how);
+        compare(&p, y);
+    }
 }
 
 /* ---------------------------------------------------------------- accuracy */
@@ -382,9 +447,35 @@ static void budgets(void **state) {
     }
 }
 
+/* The parts, on a slice of the encoder: 16 rows of 128 features. */
+static void budgets_of_parts(void **state) {
+    (void)state;
+    static struct problem p;
+    const struct {
+        const char *name;
+        const struct wi_code *code;
+        unsigned long cycles;
+        size_t bytes;
+    } parts[] = {{"sums", &sums[0][WI_LAYERNORM_SUMS], 165, 500},
+                 {"sums, top", &sums[0][WI_LAYERNORM_TOP_SUMS], 160, 500},
+                 {"scales", &scales[0], 190, 850},
+                 {"apply, exact", &apply[0][WI_LAYERNORM_EXACT], 490, 1850},
+                 {"apply, fast", &apply[0][WI_LAYERNORM_FAST], 430, 1600}};
+    fill(&p, 512, WI_LAYERNORM_EXACT, KDATA_NORMAL);
+    put(&p, 0, 128);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        struct wi_emu_counters c = krig_run(&rig, parts[i].code, KRIG_MEMORY + PARAMS);
+        print_message("layernorm's %s, 16 x 128: %lu cycles, %zu bytes\n", parts[i].name,
+                      (unsigned long)c.cycles, parts[i].code->bytes.len);
+        assert_true(c.cycles <= parts[i].cycles);
+        assert_true(parts[i].code->bytes.len <= parts[i].bytes);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(shapes), cmocka_unit_test(bad_shapes_are_refused),
-        cmocka_unit_test(slices), cmocka_unit_test(accuracy), cmocka_unit_test(budgets)};
+        cmocka_unit_test(shapes),  cmocka_unit_test(bad_shapes_are_refused),
+        cmocka_unit_test(slices),  cmocka_unit_test(accuracy),
+        cmocka_unit_test(budgets), cmocka_unit_test(budgets_of_parts)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

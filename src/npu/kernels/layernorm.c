@@ -95,6 +95,20 @@ static void store_sums(struct wi_build *b, const struct ln *k) {
         wi_k_store_x(b, k->acc[i / 2][i % 2], sum_at(sums, i));
 }
 
+/* Through the cascade, in the order of the memory's layout. */
+static void receive_sums(struct wi_build *b, const struct ln *k) {
+    for (int i = 0; i < 8; i++) {
+        struct wi_vreg acc = k->acc[i / 2][i % 2], from = wi_k_bm(b, "from above");
+        WI_OP(b, VMOV_SCD, wi_r(from));
+        wi_k_add(b, acc, from, acc, k->sum);
+    }
+}
+
+static void send_sums(struct wi_build *b, const struct ln *k) {
+    for (int i = 0; i < 8; i++)
+        WI_OP(b, VMOV_MCD, wi_r(k->acc[i / 2][i % 2]));
+}
+
 /* A step is a panel. */
 static void add_x(struct wi_build *b, const struct ln *k) {
     struct wi_vreg panels = wi_k_param(b, WI_FAMILY_R, AT(panels), "panels");
@@ -472,11 +486,16 @@ static void apply(struct wi_build *b, const struct ln *k, enum wi_layernorm_grad
 
 /* ---------------------------------------------------------------- routines */
 
-void wi_layernorm_emit_sums(struct wi_build *b, bool goes_on) {
+void wi_layernorm_emit_sums(struct wi_build *b, enum wi_layernorm_sums which) {
     struct ln k = begin(b);
-    goes_on ? load_sums(b, &k) : clear_sums(b, &k);
+    which == WI_LAYERNORM_MORE_SUMS ? load_sums(b, &k) : clear_sums(b, &k);
     add_x(b, &k);
-    store_sums(b, &k);
+    if (which == WI_LAYERNORM_MIDDLE_SUMS || which == WI_LAYERNORM_BOTTOM_SUMS)
+        receive_sums(b, &k);
+    if (which == WI_LAYERNORM_TOP_SUMS || which == WI_LAYERNORM_MIDDLE_SUMS)
+        send_sums(b, &k);
+    else
+        store_sums(b, &k);
 }
 
 void wi_layernorm_emit_scales(struct wi_build *b) {

@@ -49,8 +49,16 @@ bool wi_layernorm_params(struct wi_layernorm_params *p, const struct wi_layernor
 /* Routines, p0 = parameter block. */
 /* All of it; x holds whole rows. */
 void wi_layernorm_emit(struct wi_build *b, enum wi_layernorm_grade grade);
-/* sums of x; goes_on: added to what is there */
-void wi_layernorm_emit_sums(struct wi_build *b, bool goes_on);
+/* Sums of x: to memory; added to those in memory; and on a cascade column, whose top sends them,
+ * the middle adds its own and sends them on, and the bottom adds its own and has those of all. */
+enum wi_layernorm_sums {
+    WI_LAYERNORM_SUMS,
+    WI_LAYERNORM_MORE_SUMS,
+    WI_LAYERNORM_TOP_SUMS,
+    WI_LAYERNORM_MIDDLE_SUMS,
+    WI_LAYERNORM_BOTTOM_SUMS
+};
+void wi_layernorm_emit_sums(struct wi_build *b, enum wi_layernorm_sums which);
 void wi_layernorm_emit_scales(struct wi_build *b); /* scales from sums */
 /* y over x, by scales */
 void wi_layernorm_emit_apply(struct wi_build *b, enum wi_layernorm_grade grade);
