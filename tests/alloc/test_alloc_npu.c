@@ -82,6 +82,14 @@ static int through_mlir(struct wisp_error *err) {
     return rc;
 }
 
+/* A kernel of one loop with a kept schedule, which is laid out, run and measured. */
+static int through_a_kernel(struct wisp_error *err) {
+    struct wisp_npu_kernel_run run;
+    int rc = wisp_npu_kernel_measure(&run, 0, err);
+    wisp_npu_kernel_run_fini(&run);
+    return rc;
+}
+
 static void each_allocation_fails(int (*run)(struct wisp_error *), long least) {
     struct wisp_error err = {0};
     wi_mem_fail_at = 0;
@@ -109,10 +117,15 @@ static void test_devices(void **state) {
     each_allocation_fails(through_a_device, 50);
 }
 
+static void test_kernels(void **state) {
+    (void)state;
+    each_allocation_fails(through_a_kernel, 50);
+}
+
 static void test_mlir(void **state) {
     (void)state;
     each_allocation_fails(through_mlir, 5);
 }
 
 WISP_SUITE(cmocka_unit_test(test_programs), cmocka_unit_test(test_devices),
-           cmocka_unit_test(test_mlir))
+           cmocka_unit_test(test_mlir), cmocka_unit_test(test_kernels))

@@ -205,6 +205,7 @@ bool wi_sched_color(struct wi_sched *s) {
     c.range = wi_calloc(32 * n + 1, sizeof *c.range);
     c.blocked = wi_calloc(32 * n + 1, sizeof *c.blocked);
     bool ok = c.spans && c.clash && c.range && c.blocked;
+    s->failed |= !ok;
     if (ok) {
         for (size_t v = 0; v < n; v++)
             s->number[v] = -1;

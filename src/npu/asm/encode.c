@@ -32,10 +32,10 @@ static unsigned sizes_of(const struct wi_row *row) {
 
 /* Sizes of n rows, the fewest bytes of which the sum is a multiple of 16.  least[i][r]: the fewest
  * units of the first i rows that end r units behind a multiple. */
-static bool choose_sizes(const struct wi_row *rows, int n, uint8_t *size) {
+static int choose_sizes(const struct wi_row *rows, int n, uint8_t *size, struct wisp_error *err) {
     int(*least)[UNITS] = wi_malloc((size_t)n + 1, sizeof *least);
     if (!least)
-        return false;
+        return wi_err_nomem(err, "the sizes of bundles");
     for (int r = 0; r < UNITS; r++)
         least[0][r] = r ? IMPOSSIBLE : 0;
     for (int i = 0; i < n; i++) {
@@ -61,19 +61,20 @@ static bool choose_sizes(const struct wi_row *rows, int n, uint8_t *size) {
     }
     bool ok = least[n][0] < IMPOSSIBLE;
     wi_free(least);
-    return ok;
+    return ok ? WISP_OK
+              : wi_err_set(err, WISP_E_INTERNAL, "rows cannot be aligned by growing their bundles");
 }
 
 /* Sizes of all rows, from one aligned row to the next; the end is aligned too. */
-static bool choose_all(const struct wi_layout *l, uint8_t *size) {
+static int choose_all(const struct wi_layout *l, uint8_t *size, struct wisp_error *err) {
     size_t begin = 0;
-    for (size_t i = 1; i <= l->rows.n; i++)
+    int rc = WISP_OK;
+    for (size_t i = 1; rc == WISP_OK && i <= l->rows.n; i++)
         if (i == l->rows.n || l->rows.v[i].aligned) {
-            if (!choose_sizes(l->rows.v + begin, (int)(i - begin), size + begin))
-                return false;
+            rc = choose_sizes(l->rows.v + begin, (int)(i - begin), size + begin, err);
             begin = i;
         }
-    return true;
+    return rc;
 }
 
 static int32_t fixed_value(const struct wi_layout *l, const struct wi_fix *fix,
@@ -113,8 +114,8 @@ int wi_layout_encode(struct wi_layout *l, uint32_t base, struct wi_code *out,
     uint8_t *size = wi_calloc(n + 1, 1);
     uint32_t *address = wi_calloc(n + 1, sizeof *address);
     int rc = size && address ? WISP_OK : wi_err_nomem(err, "a program's addresses");
-    if (rc == WISP_OK && !choose_all(l, size))
-        rc = wi_err_set(err, WISP_E_INTERNAL, "rows cannot be aligned by growing their bundles");
+    if (rc == WISP_OK)
+        rc = choose_all(l, size, err);
     for (size_t i = 0; rc == WISP_OK && i <= n; i++)
         address[i] = i ? address[i - 1] + size[i - 1] : base;
     for (size_t i = 0; rc == WISP_OK && i < n; i++)

@@ -138,10 +138,11 @@ static int schedule(struct wi_build *b, struct wi_sched *s, int number, enum wi_
         return rc;
     if (how == WI_SERIAL) {
         wi_sched_serial(s);
-        rc = wi_sched_color(s)
-                 ? WISP_OK
-                 : wi_err_set(&b->err, WISP_E_UNSUPPORTED,
-                              "the source keeps more values than there are registers");
+        bool fits = wi_sched_color(s);
+        rc = s->failed ? wi_err_nomem(&b->err, "a schedule")
+             : fits    ? WISP_OK
+                       : wi_err_set(&b->err, WISP_E_UNSUPPORTED,
+                                    "the source keeps more values than there are registers");
     } else {
         rc = region->is_loop ? wi_sched_loop(s, region->loop.moves, &b->err)
                              : wi_sched_line(s, &b->err);

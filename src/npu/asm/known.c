@@ -52,9 +52,10 @@ static bool edges_hold(const struct wi_sched *s) {
     return true;
 }
 
-static bool resources_hold(const struct wi_sched *s) {
+static bool resources_hold(struct wi_sched *s) {
     struct wi_table table;
     bool ok = wi_table_init(&table, s->cycles);
+    s->failed |= !ok;
     for (int op = 0; ok && op < s->n_ops; op++) {
         const struct wi_alt *a = &s->alt[op][s->chosen[op]];
         ok = wi_table_clashes(&table, a, s->time[op]) == 0;
@@ -85,6 +86,8 @@ bool wi_sched_known(struct wi_sched *s, int cycles) {
         s->cycles = k->cycles;
         if (read_times(s, k->text) && edges_hold(s) && resources_hold(s) && wi_sched_color(s))
             return true;
+        if (s->failed)
+            return false;
     }
     return false;
 }

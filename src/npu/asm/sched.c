@@ -261,6 +261,7 @@ bool wi_sched_place(struct wi_sched *s, unsigned seed) {
     p.last = wi_malloc(n + 1, sizeof(int));
     p.placed = wi_calloc(n + 1, sizeof(bool));
     bool ok = wi_table_init(&p.table, horizon) && p.height && p.last && p.placed;
+    s->failed |= !ok;
     if (ok) {
         for (size_t i = 0; i < n; i++)
             p.last[i] = -1;
@@ -341,6 +342,7 @@ static int latest_of(const struct wi_sched *s, int op) {
 static bool sink(struct wi_sched *s) {
     struct wi_table table;
     bool ok = wi_table_init(&table, 24 * s->n_ops + 64);
+    s->failed |= !ok;
     for (int i = 0; ok && i < s->n_ops; i++)
         wi_table_add(&table, &s->alt[i][s->chosen[i]], s->time[i], 1);
     for (int op = s->n_ops - 1; ok && op >= 0; op--) {
@@ -360,14 +362,17 @@ static bool sink(struct wi_sched *s) {
 }
 
 int wi_sched_line(struct wi_sched *s, struct wisp_error *err) {
-    if (!wi_sched_place(s, 0))
+    bool placed = wi_sched_place(s, 0);
+    bool fits = placed && (wi_sched_color(s) || (sink(s) && wi_sched_color(s)));
+    if (s->failed)
+        return wi_err_nomem(err, "a schedule");
+    if (!placed)
         return wi_err_set(err, WISP_E_INTERNAL, "a straight line of %d operations has no schedule",
                           s->n_ops);
-    return wi_sched_color(s) || (sink(s) && wi_sched_color(s))
-               ? WISP_OK
-               : wi_err_set(err, WISP_E_UNSUPPORTED,
-                            "a straight line of %d operations needs more registers than there are",
-                            s->n_ops);
+    return fits ? WISP_OK
+                : wi_err_set(err, WISP_E_UNSUPPORTED,
+                             "a straight line of %d operations needs more registers than there are",
+                             s->n_ops);
 }
 
 static bool fits(struct wi_sched *s) {
@@ -380,12 +385,17 @@ int wi_sched_loop(struct wi_sched *s, long moves, struct wisp_error *err) {
     recurrence_bound(s);
     if (!s->b->moves && wi_sched_known(s, MAX_CYCLES))
         return WISP_OK;
+    if (s->failed)
+        return wi_err_nomem(err, "a schedule");
     for (s->cycles = s->bound; s->cycles < MAX_CYCLES; s->cycles++)
         for (unsigned seed = 0; seed < SEEDS; seed++) {
             bool placed = wi_sched_place(s, seed);
             if (!placed)
                 earliest(s, s->time); /* all edges long enough, resources left to the tuning */
-            if ((placed && fits(s)) || wi_sched_tune(s, seed, moves)) {
+            bool found = (placed && fits(s)) || wi_sched_tune(s, seed, moves);
+            if (s->failed)
+                return wi_err_nomem(err, "a schedule");
+            if (found) {
                 start_at_zero(s);
                 return WISP_OK;
             }

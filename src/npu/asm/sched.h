@@ -67,6 +67,7 @@ struct wi_sched {
     int bound;                     /* least cycles of a step */
     const char *limit;
     long tries;
+    bool failed; /* out of memory: nothing else that was found counts */
     /* the result */
     int *time, *chosen; /* [n_ops]: bundle, alternative */
     int *number;        /* [n_values]: register within its family */
@@ -105,7 +106,7 @@ bool wi_sched_color(struct wi_sched *s);
 bool wi_sched_place(struct wi_sched *s, unsigned seed);
 bool wi_sched_tune(struct wi_sched *s, unsigned seed, long moves);
 /* Units of a file that are live at once beyond those there are, summed over bundles. */
-int wi_sched_overflow(const struct wi_sched *s);
+int wi_sched_overflow(struct wi_sched *s);
 
 /* Resources in use, by bundle. */
 struct wi_table {

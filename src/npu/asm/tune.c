@@ -73,13 +73,14 @@ static void count_value(struct tune *t, const struct wi_value *v, int sign) {
         count_live(t, v, unit, sign);
 }
 
-int wi_sched_overflow(const struct wi_sched *s) {
-    struct tune t = {.s = (struct wi_sched *)s};
+int wi_sched_overflow(struct wi_sched *s) {
+    struct tune t = {.s = s};
     t.live = wi_calloc((size_t)(2 * WI_N_FILES * s->cycles) + 1, sizeof(int));
     for (size_t v = 0; t.live && v < s->n_values; v++)
         count_value(&t, &s->values[v], 1);
+    s->failed |= !t.live;
     wi_free(t.live);
-    return t.live ? (int)t.beyond : INT_MAX;
+    return (int)t.beyond;
 }
 
 static long lacking(const struct wi_sched *s, int op) {
@@ -191,7 +192,8 @@ static bool tune_init(struct tune *t, struct wi_sched *s, unsigned seed) {
     t->random = seed * 2654435761u + 12345;
     t->live = wi_calloc((size_t)(2 * WI_N_FILES * s->cycles), sizeof(int));
     t->place = wi_calloc((size_t)s->n_ops + 1, sizeof(int));
-    if (!wi_table_init(&t->table, s->cycles) || !t->live || !t->place)
+    s->failed |= !wi_table_init(&t->table, s->cycles) || !t->live || !t->place;
+    if (s->failed)
         return false;
     for (int op = 0; op < s->n_ops; op++) {
         const struct wi_alt *a = &s->alt[op][s->chosen[op]];
@@ -226,6 +228,8 @@ static bool anneal(struct tune *t, long moves) {
         t->last_color = i + COLOR_EVERY;
         if (wi_sched_color(t->s))
             return true;
+        if (t->s->failed)
+            return false;
     }
     return false;
 }
