@@ -106,6 +106,12 @@ static void newer_results_stay(void **state) {
     expect("vunpack.s16.s8 x9, wl9\n" NOP "vsel.8 x9, x8, x6, l6\n" RETURN, "new value 0-6, short life 0-6");
     expect("vsrs.d8.s32 wh8, cm6, s2; vshuffle x8, x8, x1, r13\n" RETURN, "short life 0-0");
     expect("lda r0, [p0, #0]\n" NOPS5 NOP "movx r0, #1\n" RETURN, "");
+    /* an accumulator is sampled late: the newer result is read beside its own operation */
+    expect("vadd.f bml0, bml1, bml2, r1\n" NOP NOP
+           "vconv.fp32.bf16 bml0, wl2; vsub.f bml3, bml1, bml0, r1\n" RETURN,
+           "old value 0-8, short life 0-8, new value 8-8");
+    expect("vadd.f bml0, bml1, bml2, r1\n" NOP NOP
+           "vconv.fp32.bf16 bml0, wl2; vsub.f bml3, bml1, bml2, r1\n" RETURN, "write order 0-8");
     expect("lda r0, [p0, #0]\n" NOPS5 "movx r0, #1\n" RETURN, "write order 0-e");
     /* in the same cycle, though it was read before: nothing says which one stays */
     expect("mul r0, r1, r2\n" "movx r0, #1\n" "st r0, [p0, #0]\n" RETURN, "port 0-4, write order 0-4");

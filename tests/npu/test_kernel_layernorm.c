@@ -419,6 +419,26 @@ static void accuracy(void **state) {
         }
 }
 
+/* The variance is a difference of sums that a mean of many deviations makes large. */
+static void large_means(void **state) {
+    (void)state;
+    static struct problem p;
+    static double y[ROWS * MAX];
+    static const struct { double mean, worst; } cases[] = {{10, 0.6}, {100, 8}, {-1000, 64}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint64_t seed = 5;
+        fill(&p, 512, WI_LAYERNORM_EXACT, KDATA_NORMAL);
+        for (int k = 0; k < ROWS * 512; k++)
+            p.x[k] = krig_bf16((float)(cases[i].mean + kdata_normal(&seed)));
+        run(&p, 0);
+        reference(&p, y);
+        struct kdata_error e = kdata_measure(p.y, y, ROWS, 512);
+        print_message("layernorm exact, mean %g: median %.3f, worst %.2f ulp\n", cases[i].mean,
+                      e.median, e.worst);
+        assert_true(e.worst < cases[i].worst);
+    }
+}
+
 /* Budgets: what was reached is not lost. */
 static void budgets(void **state) {
     (void)state;
@@ -474,8 +494,9 @@ static void budgets_of_parts(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(shapes),  cmocka_unit_test(bad_shapes_are_refused),
-        cmocka_unit_test(slices),  cmocka_unit_test(accuracy),
-        cmocka_unit_test(budgets), cmocka_unit_test(budgets_of_parts)};
+        cmocka_unit_test(shapes),          cmocka_unit_test(bad_shapes_are_refused),
+        cmocka_unit_test(slices),          cmocka_unit_test(accuracy),
+        cmocka_unit_test(large_means),     cmocka_unit_test(budgets),
+        cmocka_unit_test(budgets_of_parts)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
