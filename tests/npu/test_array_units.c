@@ -562,6 +562,49 @@ static void threads_change_nothing(void **state) {
     }
 }
 
+/* The timeline of a core has no gaps and nothing twice. */
+static struct {
+    uint64_t end[4][6], stalled[4][6];
+    int n;
+} seen;
+
+static void see(void *user, const struct wi_array_span *s) {
+    (void)user;
+    assert_true(s->start < s->end || s->lane != WI_LANE_CORE);
+    if (s->lane != WI_LANE_CORE)
+        return;
+    assert_int_equal(s->start, seen.end[s->col][s->row]);
+    seen.end[s->col][s->row] = s->end;
+    if (strcmp(s->what, "running") != 0)
+        seen.stalled[s->col][s->row] += s->end - s->start;
+    seen.n++;
+}
+
+static void timelines_have_no_gaps(void **state) {
+    (void)state;
+    memset(&seen, 0, sizeof seen);
+    busy_array(&rig);
+    ar_load(&rig);
+    wi_array_trace(rig.array, see, NULL);
+    wi_array_start(rig.array, &rig.insts, rig.address, rig.n_buffers);
+    while (wi_array_run(rig.array, 5000) != WI_ARRAY_DONE)
+        ;
+    wi_array_idle(rig.array, 100000);
+    wi_array_trace(rig.array, NULL, NULL);
+    for (int col = 0; col < 4; col++)
+        for (int row = 2; row <= 5; row++) {
+            struct wi_emu_counters n;
+            assert_int_equal(seen.end[col][row], wi_array_cycles(rig.array));
+            assert_true(wi_array_core_counters(rig.array, col, row, &n));
+            /* an operation that is granted at once stalls for a cycle that the timeline does not
+             * show */
+            uint64_t waited = n.stalls[WI_EMU_STALL_LOCK];
+            assert_in_range(waited + (wi_array_cycles(rig.array) - n.cycles),
+                            seen.stalled[col][row], seen.stalled[col][row] + 100);
+        }
+    assert_true(seen.n > 16 * 8);
+}
+
 /* Limits at any cycle change nothing but where a run can be looked at. */
 static void cuts_change_little(void **state) {
     (void)state;
@@ -596,6 +639,7 @@ int main(void) {
                                        TEST(neighbours),
                                        TEST(core_against_drain),
                                        TEST(threads_change_nothing),
+                                       TEST(timelines_have_no_gaps),
                                        TEST(cuts_change_little)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

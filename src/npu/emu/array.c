@@ -289,6 +289,19 @@ static bool cores_run(const struct wi_array *a) {
     return false;
 }
 
+/* The timeline's spans that are not over yet. */
+static void show_open_spans(struct wi_array *a) {
+    for (int i = 0; i < N_CORES; i++)
+        wi_arr_core_show(&a->core[i]);
+    for (int i = 0; i < WI_ARRAY_TILES; i++)
+        for (int k = 0; k < 2 * a->tile[i].n_channels; k++) {
+            struct channel *c = &a->tile[i].channel[k % 2][k / 2];
+            enum channel_stall stall = c->stall;
+            wi_arr_channel_stall(c, STALL_NONE, a->now);
+            wi_arr_channel_stall(c, stall, a->now);
+        }
+}
+
 /* Run until `is_over`, nothing can move any more (false), or `limit`. */
 static bool run_until(struct wi_array *a, bool (*is_over)(const struct wi_array *),
                       uint64_t limit) {
@@ -373,6 +386,8 @@ void wi_array_start(struct wi_array *a, const struct wi_cfg *insts, const uint64
 
 enum wi_array_status wi_array_run(struct wi_array *a, uint64_t limit) {
     bool moves = run_until(a, stream_is_over, limit < NEVER - a->now ? a->now + limit : NEVER);
+    if (a->trace)
+        show_open_spans(a);
     if (a->failed)
         return WI_ARRAY_FAULT;
     if (stream_is_over(a))
@@ -386,6 +401,8 @@ enum wi_array_status wi_array_run(struct wi_array *a, uint64_t limit) {
 
 enum wi_array_status wi_array_idle(struct wi_array *a, uint64_t limit) {
     bool moves = run_until(a, never_over, limit < NEVER - a->now ? a->now + limit : NEVER);
+    if (a->trace)
+        show_open_spans(a);
     return a->failed ? WI_ARRAY_FAULT : moves ? WI_ARRAY_LIMIT : WI_ARRAY_DONE;
 }
 

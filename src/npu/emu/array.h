@@ -98,7 +98,8 @@ bool wi_array_channel(const struct wi_array *array, int col, int row, bool mm2s,
  */
 bool wi_array_read(struct wi_array *array, uint32_t address, uint32_t *value);
 
-/* What happened, as it happens (NULL: nobody looks).  Spans in one lane follow each other. */
+/* What happened, told when it ends (NULL: nobody looks): spans of a core follow each other, stalls
+ * of a channel lie inside of its transfers or between them. */
 enum wi_array_lane { WI_LANE_CORE, WI_LANE_S2MM, WI_LANE_MM2S, WI_LANE_CONTROLLER };
 struct wi_array_span {
     enum wi_array_lane lane;

@@ -380,6 +380,7 @@ uint32_t wi_arr_core_banks(const struct wi_tile *tile, uint64_t cycle);
 void wi_arr_core_lose(struct wi_tile *tile, unsigned bank, uint64_t cycle);
 /* Cycles that cores lose to each other in [from, to). */
 void wi_arr_core_conflicts(struct wi_array *array, uint64_t from, uint64_t to);
+void wi_arr_core_show(struct emu_core *c);
 uint64_t wi_arr_core_cycle(const struct emu_core *c);
 struct wi_emu_counters wi_arr_core_count(const struct emu_core *c);
 

@@ -264,6 +264,17 @@ static void span(struct emu_core *c, const char *what, uint64_t start, uint64_t 
                                                      what, -1, start, end});
 }
 
+/* For the timeline: what a core is doing, up to now. */
+void wi_arr_core_show(struct emu_core *c) {
+    bool waits = c->state == CORE_WAIT;
+    uint64_t end = c->state == CORE_DONE ? wi_arr_core_cycle(c) : c->array->now;
+    if (c->state == CORE_OFF)
+        return;
+    span(c, waits ? wi_emu_stall_name(wi_emu_core_blocked(c->core)) : "running", c->span_start,
+         end);
+    c->span_start = end;
+}
+
 /* What a run has ended with. */
 static void after_run(struct emu_core *c, enum wi_emu_stop stop) {
     if (c->asked > (stop == WI_EMU_BLOCKED))
@@ -385,10 +396,7 @@ void wi_arr_core_power_up(struct emu_core *c) {
 }
 
 static void pause(struct emu_core *c) {
-    if (c->state == CORE_OFF)
-        return;
-    if (c->state != CORE_WAIT)
-        span(c, "running", c->span_start, c->array->now);
+    wi_arr_core_show(c);
     set_state(c, CORE_OFF);
 }
 
