@@ -90,7 +90,14 @@ static void matmul_after(struct wi_case_data *d) {
 
 /* ---------------------------------------------------------------- GEMM unit */
 
-enum { GEMM_K = 128, GEMM_W = 0x8c00, GEMM_C = 0xcc00, GEMM_BIAS = 0x7d00, GEMM_PARAMS = 0x7c00 };
+enum {
+    GEMM_K = 128,
+    GEMM_W = 0x8c00,
+    GEMM_C = 0xcc00,
+    GEMM_BIAS = 0x7d00,
+    GEMM_PARAMS = 0x7c00,
+    GEMM_R = 0x4c00
+};
 enum { GEMM_VALUES = WI_GEMM_ROWS * WI_GEMM_COLUMNS };
 
 /* Where C4 tiles have an element, in elements. */
@@ -103,8 +110,14 @@ static void gemm_before(struct wi_case_data *d) {
     uint16_t a[WI_GEMM_ROWS * GEMM_K], w[GEMM_K * WI_GEMM_COLUMNS];
     float bias[WI_GEMM_COLUMNS];
     struct wi_gemm_params params;
-    wi_gemm_params(&params, GEMM_K, WI_CASE_MEMORY, WI_CASE_MEMORY + GEMM_W,
-                   WI_CASE_MEMORY + GEMM_BIAS, WI_CASE_MEMORY + GEMM_C);
+    const struct wi_gemm_at where = {.a = WI_CASE_MEMORY,
+                                     .w = WI_CASE_MEMORY + GEMM_W,
+                                     .bias = WI_CASE_MEMORY + GEMM_BIAS,
+                                     .c = WI_CASE_MEMORY + GEMM_C,
+                                     .r = WI_CASE_MEMORY + GEMM_R,
+                                     .zeros = true};
+    wi_gemm_params(&params, GEMM_K, &where);
+    memset(d->memory + GEMM_R, 0, 32);
     fill(d, a, WI_GEMM_ROWS * GEMM_K, 0);
     fill(d, w, GEMM_K * WI_GEMM_COLUMNS, -3);
     wi_gemm_pack_a(d->memory, a, GEMM_K);
@@ -133,9 +146,10 @@ static void gemm_after_cascade(struct wi_case_data *d) {
 }
 
 static void gemm_after_memory(struct wi_case_data *d) {
-    for (int i = 0; i < d->n; i++)
-        d->got[i] = from_bf16(bf16_at(
-            d, GEMM_C + 2 * (uint32_t)c4_element(i / WI_GEMM_COLUMNS, i % WI_GEMM_COLUMNS)));
+    for (int i = 0; i < d->n; i++) {
+        uint32_t byte = 2 * (uint32_t)c4_element(i / WI_GEMM_COLUMNS, i % WI_GEMM_COLUMNS);
+        d->got[i] = from_bf16(bf16_at(d, GEMM_C + byte / 1024 * WI_GEMM_PITCH + byte % 1024));
+    }
 }
 
 static void gemm_top(struct wi_build *b) {

@@ -177,12 +177,17 @@ static float sum_terms(const struct term *t, int n) {
     return v;
 }
 
-float krig_mac(float acc, int n, const uint16_t *a, const uint16_t *b) {
-    struct term t[9];
+float krig_addmac(float acc, float acc2, int n, const uint16_t *a, const uint16_t *b) {
+    struct term t[10];
     for (int i = 0; i < n; i++)
         t[i] = product(a[i], b[i]);
     t[n] = addend(acc);
-    return sum_terms(t, n + 1);
+    t[n + 1] = addend(acc2);
+    return sum_terms(t, n + 2);
+}
+
+float krig_mac(float acc, int n, const uint16_t *a, const uint16_t *b) {
+    return krig_addmac(acc, 0, n, a, b);
 }
 
 float krig_add(float a, float b) {

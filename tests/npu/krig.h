@@ -34,6 +34,8 @@ uint16_t krig_bf16(float v); /* nearest, ties to even */
 /* acc + sum of a[i] b[i] as the MAC unit computes it, aie2-isa 11.3; finite values. */
 float krig_mac(float acc, int n, const uint16_t *a, const uint16_t *b);
 float krig_add(float a, float b); /* as vadd.f */
+/* acc + acc2 + sum of a[i] b[i], as vaddmac.f */
+float krig_addmac(float acc, float acc2, int n, const uint16_t *a, const uint16_t *b);
 
 uint32_t krig_random(uint64_t *seed);
 uint16_t krig_random_bf16(uint64_t *seed); /* +-[0.5, 4) */

@@ -2,28 +2,33 @@
 
 #include "npu/kernels/ops.h"
 
-enum { STREAM_A = 1, STREAM_W, STREAM_C, STREAM_BIAS };
+enum { STREAM_A = 1, STREAM_W, STREAM_C, STREAM_BIAS, STREAM_R };
 enum { BLOCKS = WI_GEMM_ROWS / 16, TILE = 64, PIECE = 1024, GROUP = 2 * TILE };
 /* vshuffle: 128-bit elements 0, 2, 4, 6 of two registers */
 enum { EVEN_QUARTERS = 8, ODD_QUARTERS = 9 };
 
-bool wi_gemm_params(struct wi_gemm_params *p, int k, uint32_t a, uint32_t w, uint32_t bias,
-                    uint32_t c) {
+bool wi_gemm_params(struct wi_gemm_params *p, int k, const struct wi_gemm_at *at) {
     if (k != 64 && k != 96 && k != 128)
         return false;
     uint32_t panels = (uint32_t)k / 16, pieces = (uint32_t)k / 32;
     uint32_t last_panel = (panels - 1) * WI_GEMM_PITCH, last_piece = (pieces - 1) * WI_GEMM_PITCH;
     *p = (struct wi_gemm_params){
-        .a = a,
-        .w = w,
-        .bias = bias,
-        .c = c,
+        .a = at->a,
+        .w = at->w,
+        .bias = at->bias,
+        .c = at->c,
+        .r = at->r,
         .steps = panels,
         /* 4 groups, the same of the next panel, the next 4 groups of the first */
         .a_walk = {GROUP - last_panel, 3, GROUP, panels - 1, WI_GEMM_PITCH - 3 * GROUP},
         /* a piece, the next piece, the first again */
         .w_walk = {32 - PIECE - last_piece, PIECE / 32 - 1, 32, pieces - 1,
                    WI_GEMM_PITCH + 32 - PIECE}};
+    if (!at->zeros) {
+        p->r_walk[0] = WI_GEMM_PITCH + 32 - PIECE;
+        p->r_walk[1] = PIECE / 32 - 1;
+        p->r_walk[2] = 32;
+    }
     return true;
 }
 
@@ -33,7 +38,7 @@ struct gemm {
     enum wi_gemm_role role;
     struct wi_vreg tile, acc[4][4];  /* configuration of the product; sums, rows x columns */
     struct wi_vreg pa[2], walk_a[2]; /* even and odd tiles of a panel */
-    struct wi_vreg pw, walk_w, pc, biases;
+    struct wi_vreg pw, walk_w, pc, walk_c, pr, walk_r, biases;
     struct wi_vreg even, odd; /* shuffles */
 };
 
@@ -61,23 +66,47 @@ static struct wi_vreg bias_tile(struct wi_build *b, const struct gemm *g, int j)
     return tile;
 }
 
-/* 8 of k: 4 x 4 tile products, of which the first ones of a block begin the sums. */
-static void multiply(struct wi_build *b, const struct gemm *g, int k) {
-    bool starts_from_bias = k == 0 && g->role == WI_GEMM_TOP;
-    struct wi_vreg rows[4], bias;
+/* The next tile of R in fp32. */
+static struct wi_vreg load_r(struct wi_build *b, const struct gemm *g) {
+    struct wi_vreg tile = wi_k_bm(b, "r");
+    wi_build_load_f32(b, tile, wi_k_walk(g->pr, g->walk_r, WI_FREE_BANK, STREAM_R));
+    return tile;
+}
+
+/* 8 of k: 4 x 4 tile products; at the top the first ones of a block begin from the bias. */
+static void multiply_even(struct wi_build *b, const struct gemm *g) {
+    struct wi_vreg rows[4], bias = {0, 0, 0};
     for (int i = 0; i < 4; i++)
-        rows[i] = load_a(b, g, k);
+        rows[i] = load_a(b, g, 0);
     for (int j = 0; j < 4; j++) {
         struct wi_vreg column = load_w(b, g);
         wi_build_when(b, WI_FIRST_STEP);
-        if (starts_from_bias)
+        if (g->role == WI_GEMM_TOP)
             bias = bias_tile(b, g, j);
         wi_build_when(b, WI_EVERY_STEP);
         for (int i = 0; i < 4; i++) {
             wi_k_mac(b, g->acc[i][j], g->acc[i][j], rows[i], column, g->tile);
-            if (starts_from_bias)
+            if (g->role == WI_GEMM_TOP)
                 WI_FIRST_OP(b, VMAC_F, wi_r(g->acc[i][j]), wi_r(bias), wi_r(rows[i]), wi_r(column),
                             wi_r(g->tile));
+        }
+    }
+}
+
+/* The next 8 of k, of which the first ones of a block also add R. */
+static void multiply_odd(struct wi_build *b, const struct gemm *g) {
+    struct wi_vreg columns[4];
+    for (int j = 0; j < 4; j++)
+        columns[j] = load_w(b, g);
+    for (int i = 0; i < 4; i++) {
+        struct wi_vreg row = load_a(b, g, 1);
+        for (int j = 0; j < 4; j++) {
+            wi_build_when(b, WI_FIRST_STEP);
+            struct wi_vreg r = load_r(b, g);
+            wi_build_when(b, WI_EVERY_STEP);
+            wi_k_mac(b, g->acc[i][j], g->acc[i][j], row, columns[j], g->tile);
+            WI_FIRST_OP(b, VADDMAC_F, wi_r(g->acc[i][j]), wi_r(r), wi_r(row), wi_r(columns[j]),
+                        wi_r(g->tile));
         }
     }
 }
@@ -87,13 +116,13 @@ static void step(struct wi_build *b, const struct gemm *g) {
     for (int i = 0; i < 16 && g->role != WI_GEMM_TOP; i++)
         WI_OP(b, VMOV_SCD, wi_r(g->acc[i / 4][i % 4]));
     wi_build_when(b, WI_EVERY_STEP);
-    multiply(b, g, 0);
-    multiply(b, g, 1);
+    multiply_even(b, g);
+    multiply_odd(b, g);
     wi_build_when(b, WI_LAST_STEP);
     for (int i = 0; i < 16; i++)
         if (g->role == WI_GEMM_BOTTOM)
             wi_build_store_bf16(b, g->acc[i / 4][i % 4],
-                                wi_k_next(g->pc, 32, WI_FREE_BANK, STREAM_C));
+                                wi_k_walk(g->pc, g->walk_c, WI_FREE_BANK, STREAM_C));
         else
             WI_OP(b, VMOV_MCD, wi_r(g->acc[i / 4][i % 4]));
 }
@@ -119,11 +148,16 @@ void wi_gemm_emit(struct wi_build *b, enum wi_gemm_role role) {
     WI_OP(b, PADDA_INC, wi_r(g.pa[1]), wi_i(TILE));
     g.pw = wi_k_param(b, WI_FAMILY_P, AT(w), "W");
     g.walk_w = wi_k_param_walk(b, WI_FAMILY_D3, AT(w_walk), "walk of W");
+    g.pr = wi_k_param(b, WI_FAMILY_P, AT(r), "R");
+    g.walk_r = wi_k_param_walk(b, WI_FAMILY_D, AT(r_walk), "walk of R");
     g.tile = wi_build_const(b, WI_FAMILY_R, WI_MAC_TILE, "tile product");
     if (role == WI_GEMM_TOP)
         load_bias(b, &g);
     if (role == WI_GEMM_BOTTOM) {
         g.pc = wi_k_param(b, WI_FAMILY_P, AT(c), "C");
+        g.walk_c = wi_k_walk_2d(
+            b, "walk of C",
+            (struct wi_walk){.n = PIECE / 32, .step = 32, .next = WI_GEMM_PITCH + 32 - PIECE});
         wi_k_round_even(b);
     }
     for (int i = 0; i < 16; i++)

@@ -5,8 +5,10 @@
  *   A    k/16 panels of 3072 bytes at a pitch of 4096: [24 groups of 4 rows][2] tiles of 4 rows x 8
  *   W    1024-byte pieces at a pitch of 4096, [k/8][4] tiles of 8 x 4 columns in all
  *   bias 16 fp32 (top)
- *   C    [6][4][4] tiles of 4 x 4 bf16 (bottom), 3072 bytes
- * Everything may share banks but C, which lies in a bank without A panels 0 to 3 and without W. */
+ *   R    pieces as of W: [6][4][4] tiles of 4 x 4 bf16, added to the sums; or one tile of zeros
+ *   C    pieces as of W: [6][4][4] tiles of 4 x 4 bf16 (bottom)
+ * Everything may share banks but C and R, which lie in two banks without A panels 0 to 3 and
+ * without W. */
 #ifndef WISP_SRC_NPU_KERNELS_GEMM_H
 #define WISP_SRC_NPU_KERNELS_GEMM_H
 
@@ -19,15 +21,20 @@ enum wi_gemm_role { WI_GEMM_TOP, WI_GEMM_MIDDLE, WI_GEMM_BOTTOM };
 enum { WI_GEMM_ROWS = 96, WI_GEMM_COLUMNS = 16, WI_GEMM_PITCH = 4096 };
 
 struct wi_gemm_params {
-    uint32_t a, w, bias, c;
+    uint32_t a, w, bias, c, r;
     uint32_t steps;     /* of 16 of k */
     uint32_t a_walk[5]; /* m, dn, dj, dn, dj of the d_3d, for even and for odd tiles */
     uint32_t w_walk[5];
+    uint32_t r_walk[3]; /* m, dn, dj of the d */
+};
+
+struct wi_gemm_at {
+    uint32_t a, w, bias, c, r; /* addresses */
+    bool zeros;                /* r is one tile of zeros */
 };
 
 /* k: 64, 96 or 128. */
-bool wi_gemm_params(struct wi_gemm_params *p, int k, uint32_t a, uint32_t w, uint32_t bias,
-                    uint32_t c);
+bool wi_gemm_params(struct wi_gemm_params *p, int k, const struct wi_gemm_at *at);
 
 /* The routine of a role: p0 = parameter block. */
 void wi_gemm_emit(struct wi_build *b, enum wi_gemm_role role);
