@@ -127,6 +127,17 @@ struct step {
     struct wi_vreg c1, c2, c34, parts, fraction, one_two;
 };
 
+static struct step load_step(struct wi_build *b, const struct gelu *g) {
+    struct step c;
+    c.c1 = constant(b, g, ODD_C1);
+    c.c2 = constant(b, g, EVEN_C2);
+    c.c34 = constant(b, g, C34);
+    c.parts = constant(b, g, PARTS);
+    c.fraction = constant(b, g, FRACTION);
+    c.one_two = constant(b, g, ONE_TWO);
+    return c;
+}
+
 /* 1663 - log2(3) + p of [t | t] */
 static struct wi_vreg exponent(struct wi_build *b, const struct gelu *g, const struct step *c,
                                struct wi_vreg t) {
@@ -184,9 +195,7 @@ void wi_gelu_emit(struct wi_build *b) {
     struct gelu g = begin(b);
     struct cursor in = cursor(b), again = cursor(b), out = cursor(b);
     wi_build_loop(b, (struct wi_loop){.name = "gelu", .steps = steps});
-    const struct step c = {constant(b, &g, ODD_C1),   constant(b, &g, EVEN_C2),
-                           constant(b, &g, C34),      constant(b, &g, PARTS),
-                           constant(b, &g, FRACTION), constant(b, &g, ONE_TWO)};
+    const struct step c = load_step(b, &g);
     struct wi_vreg t = magnitude(b, &g, load_32(b, &in)), e = wi_k_x(b, "E"), y[2];
     for (int half = 0; half < 2; half++) {
         struct wi_vreg both = wi_k_x(b, "t twice");

@@ -5,7 +5,7 @@
  * that, where E has long vanished.
  *
  * Memory: x in panels of `panel` bytes at a pitch; the constants of wi_gelu_constants in another
- * bank.  Reads run up to 512 bytes past the end of the last panel. */
+ * bank. */
 #ifndef WISP_SRC_NPU_KERNELS_GELU_H
 #define WISP_SRC_NPU_KERNELS_GELU_H
 

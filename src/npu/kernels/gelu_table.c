@@ -205,7 +205,8 @@ void wi_gelu_table_emit(struct wi_build *b) {
     wi_k_round_even(b);
     wi_build_loop(b, (struct wi_loop){.name = "gelu by table", .steps = steps});
     struct wi_vreg x = load_x(b, &in), positive = larger(b, x, k.zero), y[2];
-    struct wi_vreg t = smaller(b, bits_of(b, x, bound(b, &k, 0)), bound(b, &k, 1));
+    struct wi_vreg magnitude = bits_of(b, x, bound(b, &k, 0));
+    struct wi_vreg t = smaller(b, magnitude, bound(b, &k, 1));
     struct wi_vreg code = larger(b, t, bound(b, &k, 2));
     struct wi_vreg at = add(b, add(b, code, code), k.base);
     for (int half = 0; half < 2; half++) {

@@ -232,10 +232,11 @@ static struct wi_vreg inverse_root(struct wi_build *b, const struct ln *k, struc
     struct wi_vreg parts = wi_k_split(b, v, NULL, k->sum);
     /* y (1.5 - v y^2 / 2); y is in both halves, so that every factor counts twice */
     struct wi_vreg u = narrow_twice(b, times(b, k, parts, y));
-    wi_k_msc(b, g, constant(b, 0x3fc0, "1.5"), u, scale_down(b, y, quarter), k->lanes);
-    y = narrow_twice(b, times(b, k, narrow_twice(b, g), scale_down(b, y, half)));
+    struct wi_vreg three_halves = constant(b, 0x3fc0, "1.5"), y_half = scale_down(b, y, half);
+    wi_k_msc(b, g, three_halves, u, scale_down(b, y, quarter), k->lanes);
+    y = narrow_twice(b, times(b, k, narrow_twice(b, g), y_half));
     /* h = (1 - v y^2) / 2; y (1 + h + 1.5 h^2), times features */
-    struct wi_vreg y_half = scale_down(b, y, half);
+    y_half = scale_down(b, y, half);
     u = wi_k_split(b, times(b, k, parts, y), NULL, k->sum);
     wi_k_msc(b, h, constant(b, 0x3f00, "0.5"), u, y_half, k->lanes);
     struct wi_vreg wide = times(b, k, features, y_half), terms = wi_k_x(b, "h, 2 h^2");
@@ -414,8 +415,7 @@ static void finish(struct wi_build *b, const struct apply *a, int pair, int i, s
                                   : wi_k_walk(a->py, a->y_walk, BANK_X, STREAM_Y));
 }
 
-/* z in two parts.  What a register's high half holds is multiplied by 0, and must be finite: x is.
- */
+/* z in two parts; before the second one is there its place is multiplied by 0, and holds x. */
 static struct wi_vreg split_z(struct wi_build *b, const struct apply *a, struct wi_vreg z,
                               struct wi_vreg x) {
     struct wi_vreg parts = wi_k_x(b, "parts of z"), rest = wi_k_bm(b, "rest of z");

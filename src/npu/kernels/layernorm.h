@@ -1,6 +1,6 @@
 /* LayerNorm of 16 rows in one core's memory: y = (x - mean) / sqrt(variance + epsilon) gamma +
- * beta; bf16 rows, gamma and beta, fp32 statistics.  Rows may be slices of longer
- * ones, whose statistics pass from core to core as partial sums.
+ * beta; bf16 rows, gamma and beta, fp32 statistics; finite x.  Rows may be slices of longer ones,
+ * whose statistics pass from core to core as partial sums.
  *
  * Memory:
  *   x        panels of 16 features at a pitch: [4 groups of 4 rows][2 pairs] of two tiles of
