@@ -47,12 +47,12 @@ static json_t *to_json(const struct wisp_npu_kernel_run *r) {
 }
 
 static void print_row(const struct wisp_npu_kernel_run *r) {
-    printf("%-14s %-25s %6" PRIu64 " %6" PRIu64 "  %5.1f %%  %-5s %6.2f %6zu  %6.2f %7.2f  %.7f\n",
+    printf("%-16s %-25s %6" PRIu64 " %6" PRIu64 "  %5.1f %%  %-5s %6.2f %6zu  %6.2f %7.2f  %.7f\n",
            r->kernel, r->shape, r->cycles, r->bound, 100.0 * (double)r->bound / (double)r->cycles,
            r->limit, (double)r->cycles / MHZ, r->program_bytes, r->ulp_median, r->ulp_max,
            r->correlation);
     if (r->earlier)
-        printf("%-14s earlier kernels on the chip: %s\n", "", r->earlier);
+        printf("%-16s earlier kernels on the chip: %s\n", "", r->earlier);
 }
 
 static enum cli_exit bench_one(const struct npu_options *o, size_t i, json_t *rows) {
@@ -95,7 +95,7 @@ enum cli_exit npu_bench(const struct npu_options *o, const char *kernel) {
     json_t *rows = json_array();
     enum cli_exit code = CLI_DONE;
     if (!o->json)
-        printf("%-14s %-25s %6s %6s  %7s  %-5s %6s %6s  %6s %7s  %s\n", "kernel", "shape", "cycles",
+        printf("%-16s %-25s %6s %6s  %7s  %-5s %6s %6s  %6s %7s  %s\n", "kernel", "shape", "cycles",
                "bound", "share", "limit", "us", "bytes", "median", "max ulp", "correlation");
     for (size_t i = 0; code == CLI_DONE && wisp_npu_kernel_name(i); i++)
         if (!kernel || strcmp(wisp_npu_kernel_name(i), kernel) == 0)

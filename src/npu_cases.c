@@ -467,9 +467,38 @@ static void att_after(struct wi_case_data *d) {
     }
 }
 
+static void finish_before(struct wi_case_data *d) {
+    const struct wi_att_params params = {.s = WI_CASE_MEMORY + ATT_S,
+                                         .o = WI_CASE_MEMORY + ATT_O,
+                                         .l = WI_CASE_MEMORY + ATT_L,
+                                         .out = WI_CASE_MEMORY};
+    float l[QUERIES] = {0};
+    for (uint32_t i = 0; i < 4 * QUERIES; i++) {
+        float part = (float)(1 + random_bits(d) / 0x1p32);
+        memcpy(d->memory + ATT_L + i / 256 * PITCH + i % 256 * 4, &part, 4);
+        l[i / 16 * 4 + i % 4] += part;
+    }
+    for (uint32_t i = 0; i < QUERIES * D; i++) {
+        float o = (float)(random_bits(d) / 0x1p32 - 0.5);
+        memcpy(d->memory + att_o(i % D, i / D), &o, 4);
+        d->want[i] = (double)o / l[i / D];
+    }
+    memcpy(d->memory + ATT_PARAMS, &params, sizeof params);
+    d->params = ATT_PARAMS;
+    d->n = QUERIES * D;
+    d->row = D;
+}
+
+static void finish_after(struct wi_case_data *d) {
+    for (uint32_t i = 0; i < QUERIES * D; i++)
+        d->got[i] = from_bf16(bf16_at(d, i % D / 16 * PITCH + i / D / 4 * 128 + i % 16 / 8 * 64 +
+                                             i / D % 4 * 16 + i % 8 * 2));
+}
+
 /* ---------------------------------------------------------------- all of them */
 
-/* Bounds: products / 128 a cycle; attention also 12 cycles per 64 powers; GELU 19 per 32,
+/* Bounds: products / 128 a cycle; attention also 12 cycles per 64 powers and
+ * at its end 4 stores and conversions per 16; GELU 19 per 32,
  * by table 14; LayerNorm 4 per 64 for sums and 12 or 10 for the rest. */
 static const struct wi_case cases[] = {
     {"matmul", "64x64x64", "tiles, bf16 to bf16",
@@ -503,6 +532,8 @@ static const struct wi_case cases[] = {
     {"attention", "96 queries, 32 keys, d 64", "Q, K, V in panels and pieces; O, l in fp32", NULL,
      2 * (QUERIES * KEYS * D / 128) + QUERIES *KEYS / 64 * 12, wi_att_block_emit, att_before,
      att_after},
+    {"attention-finish", "96 queries, d 64", "O, l in fp32 to panels of bf16", NULL,
+     QUERIES *D / 16 * 4, wi_att_finish_emit, finish_before, finish_after},
 };
 
 const struct wi_case *wi_case_at(size_t i) {

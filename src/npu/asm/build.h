@@ -78,6 +78,7 @@ struct wi_loop {
     struct wi_vreg blocks; /* r: number of blocks; none: one */
     long moves;   /* that a search for one number of cycles may take; 0: as many as pay off */
     bool overrun; /* loads may run ahead of the last step: what they read is mapped and unused */
+    bool apart; /* steps do not overlap: a loop of few steps, whose code would be long otherwise */
 };
 
 /* What came out for a loop. */

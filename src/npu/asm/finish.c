@@ -144,8 +144,7 @@ static int schedule(struct wi_build *b, struct wi_sched *s, int number, enum wi_
                        : wi_err_set(&b->err, WISP_E_UNSUPPORTED,
                                     "the source keeps more values than there are registers");
     } else {
-        rc = region->is_loop ? wi_sched_loop(s, region->loop.moves, &b->err)
-                             : wi_sched_line(s, &b->err);
+        rc = region->is_loop ? wi_sched_loop(s, &region->loop, &b->err) : wi_sched_line(s, &b->err);
     }
     if (rc == WISP_OK)
         keep_numbers(b, s);

@@ -379,10 +379,41 @@ static bool fits(struct wi_sched *s) {
     return wi_sched_overflow(s) == 0 && wi_sched_color(s);
 }
 
-int wi_sched_loop(struct wi_sched *s, long moves, struct wisp_error *err) {
-    moves = s->b->moves ? s->b->moves / SEEDS : moves ? moves / SEEDS : MOVES;
+/* Bundles from the first to the last operation. */
+static int span(const struct wi_sched *s) {
+    int first = INT_MAX, last = 0;
+    for (int i = 0; i < s->n_ops; i++) {
+        first = s->time[i] < first ? s->time[i] : first;
+        last = s->time[i] > last ? s->time[i] : last;
+    }
+    return last - first + 1;
+}
+
+/* Steps one after the other need no search: placed as a line, with the edges to the next step. */
+static int schedule_apart(struct wi_sched *s, struct wisp_error *err) {
+    earliest(s, s->time);
+    if (span(s) > s->bound) {
+        s->bound = span(s);
+        s->limit = "chain";
+    }
+    for (s->cycles = s->bound; s->cycles < MAX_CYCLES; s->cycles++) {
+        bool placed = wi_sched_place(s, 0) && span(s) <= s->cycles && fits(s);
+        if (s->failed)
+            return wi_err_nomem(err, "a schedule");
+        if (placed) {
+            start_at_zero(s);
+            return WISP_OK;
+        }
+    }
+    return wi_err_set(err, WISP_E_UNSUPPORTED, "a loop of %d operations has no schedule", s->n_ops);
+}
+
+int wi_sched_loop(struct wi_sched *s, const struct wi_loop *loop, struct wisp_error *err) {
+    long moves = s->b->moves ? s->b->moves / SEEDS : loop->moves ? loop->moves / SEEDS : MOVES;
     resource_bound(s);
     recurrence_bound(s);
+    if (loop->apart && !s->failed)
+        return schedule_apart(s, err);
     if (!s->b->moves && wi_sched_known(s, MAX_CYCLES))
         return WISP_OK;
     if (s->failed)

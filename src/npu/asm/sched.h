@@ -95,9 +95,9 @@ int wi_order_distance(struct wi_order x, struct wi_order y);
 void wi_sched_serial(struct wi_sched *s);
 /* Straight line: as early as possible.  Errors: UNSUPPORTED. */
 int wi_sched_line(struct wi_sched *s, struct wisp_error *err);
-/* Loop: the fewest cycles a step that the search finds, registers included; moves as in wi_loop.
- * Errors: UNSUPPORTED. */
-int wi_sched_loop(struct wi_sched *s, long moves, struct wisp_error *err);
+/* Loop: the fewest cycles a step that the search finds, registers included, or for loops
+ * whose steps stay apart the first that fits.  Errors: UNSUPPORTED. */
+int wi_sched_loop(struct wi_sched *s, const struct wi_loop *loop, struct wisp_error *err);
 
 /* Registers for all values at their times; false: they do not fit. */
 bool wi_sched_color(struct wi_sched *s);

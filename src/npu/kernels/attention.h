@@ -16,8 +16,10 @@
  *   o   4 panels from o on and 4 from o + 0x4000 on, of tiles of 4 d x 4 queries in fp32, 64 bytes:
  *       d-tile 2e + h, query tile t at 0x4000 h + 4096 (e / 2) + 1536 (e % 2) + 64 t
  *   l   [24] tiles of 4 partial sums x 4 queries in fp32, 16 in a piece and 8 in the next one
+ *   out 4 panels: [24 groups of 4 queries][2] tiles of 4 queries x 8 d
  *   c   [6] times 16 equal fp32: 1663 - the reference score of 16 queries
- * Banks: q and k differ; v differs from o and s; k and s differ; o's two halves differ. */
+ * Banks: q and k differ; v differs from o and s; k and s differ; o's two halves differ and
+ * out differs from both. */
 #ifndef WISP_SRC_NPU_KERNELS_ATTENTION_H
 #define WISP_SRC_NPU_KERNELS_ATTENTION_H
 
@@ -29,10 +31,12 @@ enum { WI_ATT_QUERIES = 96, WI_ATT_KEYS = 32, WI_ATT_D = 64, WI_ATT_PITCH = 4096
 enum { WI_ATT_OFFSET = 1024 + 512 + 127 };
 
 struct wi_att_params {
-    uint32_t q, k, v, s, o, l, c;
+    uint32_t q, k, v, s, o, l, c, out;
 };
 
 /* One block of 32 keys: p0 = parameter block. */
 void wi_att_block_emit(struct wi_build *b);
+/* out = O / l, where all l are > 0; scores are lost. */
+void wi_att_finish_emit(struct wi_build *b);
 
 #endif

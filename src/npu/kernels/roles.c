@@ -24,6 +24,7 @@ static void layernorm_apply(struct wi_build *b) {
 #define ROUTINES(gemm)                                                                             \
     {                                                                                              \
         [WI_ROLE_GEMM] = {"gemm", gemm}, [WI_ROLE_ATTENTION] = {"attention", wi_att_block_emit},   \
+        [WI_ROLE_ATTENTION_FINISH] = {"attention-finish", wi_att_finish_emit},                     \
         [WI_ROLE_GELU] = {"gelu", wi_gelu_emit},                                                   \
         [WI_ROLE_LAYERNORM_SUMS] = {"layernorm-sums", layernorm_sums},                             \
         [WI_ROLE_LAYERNORM_SCALES] = {"layernorm-scales", wi_layernorm_emit_scales},               \

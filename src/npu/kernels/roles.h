@@ -10,6 +10,7 @@
 enum wi_role_routine {
     WI_ROLE_GEMM,
     WI_ROLE_ATTENTION,
+    WI_ROLE_ATTENTION_FINISH,
     WI_ROLE_GELU,
     WI_ROLE_LAYERNORM_SUMS,
     WI_ROLE_LAYERNORM_SCALES,
@@ -18,7 +19,7 @@ enum wi_role_routine {
     WI_ROLE_ROUTINES
 };
 
-/* Memory that is left for lock code, attention's start and end, and what else comes. */
+/* Memory that is left for lock code, attention's start, and what else comes. */
 enum { WI_ROLE_BYTES = 14336 };
 
 const struct wi_routine *wi_role_routines(enum wi_gemm_role role);
