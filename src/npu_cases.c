@@ -467,6 +467,47 @@ static void att_after(struct wi_case_data *d) {
     }
 }
 
+static uint32_t att_s(uint32_t q, uint32_t key) {
+    uint32_t piece = q / 16, at = piece < 4 ? piece * PITCH : 0x8000 + (piece - 4) * PITCH;
+    return ATT_S + at + q % 16 / 4 * 256 + key / 4 * 32 + key % 4 * 8 + q % 4 * 2;
+}
+
+/* Scores of the first keys, 7 bits behind the point, as their 16-bit patterns. */
+static void scores_before(struct wi_case_data *d, int n_keys) {
+    struct wi_att_params params = {.s = WI_CASE_MEMORY + ATT_S, .c = WI_CASE_MEMORY + ATT_C};
+    wi_att_mask(&params, n_keys);
+    memcpy(d->memory + ATT_PARAMS, &params, sizeof params);
+    d->params = ATT_PARAMS;
+    d->n = QUERIES * KEYS;
+    d->row = KEYS;
+    for (uint32_t i = 0; i < QUERIES * KEYS; i++) {
+        int score = (int)(random_bits(d) % 4096) - 2048;
+        put_bf16(d, att_s(i / KEYS, i % KEYS), (uint16_t)score);
+        d->want[i] = (int)(i % KEYS) < n_keys ? score : 0;
+    }
+}
+
+static void mask_before(struct wi_case_data *d) {
+    scores_before(d, 1500 % KEYS);
+}
+
+static void reference_before(struct wi_case_data *d) {
+    enum { GROUP = 16 * KEYS };
+    scores_before(d, KEYS);
+    for (double *group = d->want; group < d->want + d->n; group += GROUP) {
+        double most = group[0];
+        for (int i = 1; i < GROUP; i++)
+            most = fmax(most, group[i]);
+        for (int i = 0; i < GROUP; i++)
+            group[i] += 127 * 128 - most;
+    }
+}
+
+static void scores_after(struct wi_case_data *d) {
+    for (uint32_t i = 0; i < QUERIES * KEYS; i++)
+        d->got[i] = (int16_t)bf16_at(d, att_s(i / KEYS, i % KEYS));
+}
+
 static void finish_before(struct wi_case_data *d) {
     const struct wi_att_params params = {.s = WI_CASE_MEMORY + ATT_S,
                                          .o = WI_CASE_MEMORY + ATT_O,
@@ -498,7 +539,7 @@ static void finish_after(struct wi_case_data *d) {
 /* ---------------------------------------------------------------- all of them */
 
 /* Bounds: products / 128 a cycle; attention also 12 cycles per 64 powers and
- * at its end 4 stores and conversions per 16; GELU 19 per 32,
+ * at its end 4 stores and conversions per 16, of its reference loads and stores; GELU 19 per 32,
  * by table 14; LayerNorm 4 per 64 for sums and 12 or 10 for the rest. */
 static const struct wi_case cases[] = {
     {"matmul", "64x64x64", "tiles, bf16 to bf16",
@@ -532,6 +573,11 @@ static const struct wi_case cases[] = {
     {"attention", "96 queries, 32 keys, d 64", "Q, K, V in panels and pieces; O, l in fp32", NULL,
      2 * (QUERIES * KEYS * D / 128) + QUERIES *KEYS / 64 * 12, wi_att_block_emit, att_before,
      att_after},
+    {"attention-ref", "96 queries, 32 keys", "scores in place, constants", NULL,
+     QUERIES *KEYS / 16 + QUERIES *KEYS / 16 + QUERIES / 4 * 2, wi_att_reference_emit,
+     reference_before, scores_after},
+    {"attention-mask", "96 queries, 32 keys", "scores in place", NULL, QUERIES *KEYS / 16,
+     wi_att_mask_emit, mask_before, scores_after},
     {"attention-finish", "96 queries, d 64", "O, l in fp32 to panels of bf16", NULL,
      QUERIES *D / 16 * 4, wi_att_finish_emit, finish_before, finish_after},
 };

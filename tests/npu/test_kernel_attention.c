@@ -14,7 +14,8 @@ enum {
     KEYS = WI_ATT_KEYS,
     D = WI_ATT_D,
     PITCH = WI_ATT_PITCH,
-    BLOCKS = 6
+    BLOCKS = 6, /* of the tests with given constants */
+    MAX_KEYS = 1504
 };
 /* Q in the panels of bank 0, O in those of banks 2 and 3; K, V in gaps of banks 2 and 0; scores in
  * gaps of banks 1 and 3; the rest in gaps of bank 3 */
@@ -29,14 +30,17 @@ enum {
     PARAMS = 0xff80
 };
 
-enum { BLOCK, FINISH, ROUTINES };
+enum { BLOCK, START, SCORES, REFERENCE, MASK, VALUES, FINISH, ROUTINES };
 static struct wi_code code[ROUTINES][2];
 static struct krig rig;
 
 static int setup(void **state) {
     (void)state;
     static void (*const emit[ROUTINES])(struct wi_build *) = {
-        [BLOCK] = wi_att_block_emit, [FINISH] = wi_att_finish_emit};
+        [BLOCK] = wi_att_block_emit,   [START] = wi_att_start_emit,
+        [SCORES] = wi_att_scores_emit, [REFERENCE] = wi_att_reference_emit,
+        [MASK] = wi_att_mask_emit,     [VALUES] = wi_att_values_emit,
+        [FINISH] = wi_att_finish_emit};
     for (int i = 0; i < ROUTINES; i++) {
         krig_build(&code[i][0], emit[i], WI_PIPELINED);
         krig_build(&code[i][1], emit[i], WI_SERIAL);
@@ -54,7 +58,8 @@ static int teardown(void **state) {
 }
 
 static struct problem {
-    uint16_t q[QUERIES][D], k[BLOCKS * KEYS][D], v[BLOCKS * KEYS][D];
+    uint16_t q[QUERIES][D], k[MAX_KEYS][D], v[MAX_KEYS][D];
+    int n_keys;
     float c[QUERIES / 16];
     float l[QUERIES / 4][4][4]; /* partial sums x queries */
     float o[D][QUERIES];
@@ -64,9 +69,10 @@ static struct problem {
 /* Scores within some +-10 octaves of the reference. */
 static void fill(struct problem *p, uint64_t seed) {
     memset(p, 0, sizeof *p);
+    p->n_keys = BLOCKS * KEYS;
     for (int i = 0; i < QUERIES * D; i++)
         p->q[i / D][i % D] = krig_bf16(krig_f32(krig_random_bf16(&seed)) * 0.21f);
-    for (int i = 0; i < BLOCKS * KEYS * D; i++) {
+    for (int i = 0; i < MAX_KEYS * D; i++) {
         p->k[i / D][i % D] = krig_bf16(krig_f32(krig_random_bf16(&seed)) * 0.93f);
         p->v[i / D][i % D] = krig_random_bf16(&seed);
     }
@@ -104,7 +110,7 @@ static void load_keys(const struct problem *p, int block) {
 static void load(const struct problem *p) {
     struct wi_att_params params = {KRIG_MEMORY + Q, KRIG_MEMORY + K, KRIG_MEMORY + V,
                                    KRIG_MEMORY + S, KRIG_MEMORY + O, KRIG_MEMORY + L,
-                                   KRIG_MEMORY + C, KRIG_MEMORY + Q};
+                                   KRIG_MEMORY + C, KRIG_MEMORY + Q, {0}};
     wi_emu_poison(rig.memory, sizeof rig.memory);
     memcpy(rig.memory + PARAMS, &params, sizeof params);
     memcpy(rig.memory + L, p->l, 1024);
@@ -138,11 +144,18 @@ static float host_power(uint16_t score) {
     return krig_mac(krig_mac(0, 1, &g, &h), 1, &power, &two);
 }
 
-static void host_block(struct problem *p, int block, uint16_t power[QUERIES][KEYS]) {
+static void host_scores(const struct problem *p, int block, uint16_t score[QUERIES][KEYS]) {
+    for (int q = 0; q < QUERIES; q++)
+        for (int key = 0; key < KEYS; key++)
+            score[q][key] = host_score(p, q, block * KEYS + key);
+}
+
+/* In place of scores: powers. */
+static void host_values(struct problem *p, int block, uint16_t power[QUERIES][KEYS]) {
     for (int q = 0; q < QUERIES; q++) {
         float exact[KEYS];
         for (int key = 0; key < KEYS; key++) {
-            exact[key] = host_power(host_score(p, q, block * KEYS + key));
+            exact[key] = host_power(power[q][key]);
             power[q][key] = krig_bf16(exact[key]);
         }
         for (int r = 0; r < 4; r++) { /* tiles of 4 keys, the even and the odd ones apart */
@@ -161,6 +174,31 @@ static void host_block(struct problem *p, int block, uint16_t power[QUERIES][KEY
                 p->o[d][q] = krig_mac(p->o[d][q], 8, v, &power[q][key]);
             }
     }
+}
+
+static void host_block(struct problem *p, int block, uint16_t power[QUERIES][KEYS]) {
+    host_scores(p, block, power);
+    host_values(p, block, power);
+}
+
+/* The largest score of 16 queries, from scores as they are, and what that makes of them. */
+static void host_reference(struct problem *p, uint16_t score[QUERIES][KEYS]) {
+    for (int g = 0; g < QUERIES / 16; g++) {
+        int most = INT16_MIN;
+        for (int i = 0; i < 16 * KEYS; i++) {
+            int s = (int16_t)score[16 * g + i / KEYS][i % KEYS];
+            most = s > most ? s : most;
+        }
+        p->c[g] = WI_ATT_OFFSET - (float)most / 128;
+        for (int i = 0; i < 16 * KEYS; i++)
+            score[16 * g + i / KEYS][i % KEYS] += (uint16_t)(127 * 128 - most);
+    }
+}
+
+static void host_mask(uint16_t score[QUERIES][KEYS], int n_keys) {
+    for (int q = 0; q < QUERIES; q++)
+        for (int key = n_keys; key < KEYS; key++)
+            score[q][key] = 0;
 }
 
 /* 1 / l: an estimate from the bits, y + y (1 - l y) twice; high and low part. */
@@ -293,8 +331,8 @@ static void compare(const struct problem *p, double *worst, double *correlation)
     double xy = 0, xx = 0, yy = 0;
     *worst = 0;
     for (int q = 0; q < QUERIES; q++) {
-        double weight[BLOCKS * KEYS], sum = 0, want[D], largest = 0;
-        for (int key = 0; key < BLOCKS * KEYS; key++) {
+        double weight[MAX_KEYS], sum = 0, want[D], largest = 0;
+        for (int key = 0; key < p->n_keys; key++) {
             double s = 0;
             for (int d = 0; d < D; d++)
                 s += (double)krig_f32(p->q[q][d]) * krig_f32(p->k[key][d]);
@@ -302,7 +340,7 @@ static void compare(const struct problem *p, double *worst, double *correlation)
         }
         for (int d = 0; d < D; d++) {
             want[d] = 0;
-            for (int key = 0; key < BLOCKS * KEYS; key++)
+            for (int key = 0; key < p->n_keys; key++)
                 want[d] += weight[key] / sum * krig_f32(p->v[key][d]);
             largest = fabs(want[d]) > largest ? fabs(want[d]) : largest;
         }
@@ -339,9 +377,129 @@ static void softmax_in_f64(void **state) {
     assert_true(correlation > 0.999995);
 }
 
+/* Assert that what a routine makes of memory is the same in both schedules, and leave it there. */
+static void step(int routine) {
+    static uint8_t before[sizeof rig.memory], after[sizeof rig.memory];
+    memcpy(before, rig.memory, sizeof before);
+    krig_run(&rig, &code[routine][1], KRIG_MEMORY + PARAMS);
+    memcpy(after, rig.memory, sizeof after);
+    memcpy(rig.memory, before, sizeof before);
+    krig_run(&rig, &code[routine][0], KRIG_MEMORY + PARAMS);
+    assert_memory_equal(rig.memory, after, sizeof after);
+}
+
+static void set_mask(int n_keys) {
+    struct wi_att_params params;
+    memcpy(&params, rig.memory + PARAMS, sizeof params);
+    wi_att_mask(&params, n_keys);
+    memcpy(rig.memory + PARAMS, &params, sizeof params);
+}
+
+/* All of it on the core, from what earlier work left in memory; equal to the host's after every
+ * block. */
+static uint64_t whole(struct problem *p, bool serial_too) {
+    static const int routines[] = {START, SCORES, REFERENCE, MASK, VALUES};
+    static uint16_t score[QUERIES][KEYS];
+    load(p);
+    for (int i = 0; i < 0x8000; i += 4) /* O, l and c are somebody else's */
+        memset(rig.memory + O + i, 0x42, i % PITCH < 3072 ? 4 : 0);
+    memset(rig.memory + L, 0x42, 1024);
+    memset(rig.memory + C, 0x42, sizeof p->c * 16);
+    for (int g = 0; g < QUERIES / 16; g++)
+        p->c[g] = 1536;
+    uint64_t cycles = 0;
+    for (int key = 0; key < p->n_keys; key += KEYS) {
+        int here = p->n_keys - key < KEYS ? p->n_keys - key : KEYS;
+        load_keys(p, key / KEYS);
+        set_mask(here);
+        host_scores(p, key / KEYS, score);
+        if (key == 0)
+            host_reference(p, score);
+        host_mask(score, here);
+        host_values(p, key / KEYS, score);
+        for (int i = 0; i < 5; i++) {
+            bool once = routines[i] == START || routines[i] == REFERENCE;
+            if ((once && key > 0) || (routines[i] == MASK && here == KEYS))
+                continue;
+            if (serial_too)
+                step(routines[i]);
+            else
+                cycles += krig_run(&rig, &code[routines[i]][0], KRIG_MEMORY + PARAMS).cycles;
+        }
+        memory_is(p, score);
+        for (int i = 0; i < QUERIES; i++)
+            assert_memory_equal(rig.memory + C + 4 * i, &p->c[i / 16], 4);
+    }
+    host_finish(p);
+    if (serial_too)
+        step(FINISH);
+    else
+        cycles += krig_run(&rig, &code[FINISH][0], KRIG_MEMORY + PARAMS).cycles;
+    out_is(p);
+    return cycles;
+}
+
+static void every_number_of_keys(void **state) {
+    (void)state;
+    static const int n_keys[] = {1, 3, 4, 5, 7, 8, 9, 16, 23, 24, 25, 31, 32, 33, 60, 64, 92};
+    for (size_t i = 0; i < sizeof n_keys / sizeof *n_keys; i++) {
+        fill(&problem, 20 + i);
+        problem.n_keys = n_keys[i];
+        whole(&problem, true);
+    }
+}
+
+/* 1500 keys: normal ones, scores that hardly differ, some that decide alone, and values of one
+ * sign; scores shifted by 60 octaves either way as references take them. */
+static void whole_attention(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        float scale, bias;
+        bool positive;
+        double worst, correlation; /* asserted */
+    } sets[] = {{"normal", 1, 0, false, 0.008, 0.99999},
+                {"flat", 0.05f, 0, false, 0.008, 0.99999},
+                {"peaked", 4, 0, false, 0.008, 0.99999},
+                {"positive values", 1, 0, true, 0.008, 0.99999},
+                {"high scores", 1, 60, false, 0.008, 0.99999},
+                {"low scores", 1, -60, false, 0.008, 0.99999}};
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
+        double worst, correlation;
+        fill(&problem, 40 + i);
+        problem.n_keys = 1500;
+        for (int j = 0; j < MAX_KEYS * D; j++) {
+            uint16_t *k = &problem.k[j / D][j % D], *v = &problem.v[j / D][j % D];
+            *k = krig_bf16(krig_f32(*k) * sets[i].scale);
+            *v &= sets[i].positive ? 0x7fff : 0xffff;
+        }
+        for (int j = 0; sets[i].bias && j < MAX_KEYS; j++)
+            problem.k[j][0] = krig_bf16(sets[i].bias);
+        for (int j = 0; sets[i].bias && j < QUERIES; j++)
+            problem.q[j][0] = 0x3f80;
+        uint64_t cycles = whole(&problem, false);
+        compare(&problem, &worst, &correlation);
+        print_message("%s: largest error %.5f of the row's largest, correlation %.7f, %lu cycles\n",
+                      sets[i].name, worst, correlation, (unsigned long)cycles);
+        assert_true(cycles <= 47 * 3950 + 5000);
+        assert_true(worst < sets[i].worst);
+        assert_true(correlation > sets[i].correlation);
+    }
+}
+
 static void budgets(void **state) {
     (void)state;
     static const int cycles[] = {32, 24, 32};
+    static const struct {
+        const char *name;
+        int bound;
+        size_t cycles, bytes;
+    } limits[ROUTINES] = {[START] = {"start", 768 + 60, 900, 256},
+                          [SCORES] = {"scores", 1536, 1700, 1700},
+                          [REFERENCE] = {"reference", 192 + 240, 1300, 1250},
+                          [MASK] = {"mask", 192, 450, 320},
+                          [VALUES] = {"values", 576 + 1536, 2300, 3600},
+                          [FINISH] = {"finish", 1536, 2200, 1536}};
     fill(&problem, 1);
     load(&problem);
     load_keys(&problem, 0);
@@ -356,18 +514,23 @@ static void budgets(void **state) {
     }
     assert_true(c.cycles <= 3870);
     assert_true(code[BLOCK][0].bytes.len <= 5300);
-    c = krig_run(&rig, &code[FINISH][0], KRIG_MEMORY + PARAMS);
-    print_message("attention finish: %lu cycles of at least 1536, %zu bytes\n",
-                  (unsigned long)c.cycles, code[FINISH][0].bytes.len);
-    assert_int_equal(code[FINISH][0].loops[1].cycles, 16);
-    assert_true(c.cycles <= 2300);
-    assert_true(code[FINISH][0].bytes.len <= 2048);
+    for (int i = START; i < ROUTINES; i++) {
+        load(&problem);
+        c = krig_run(&rig, &code[i][0], KRIG_MEMORY + PARAMS);
+        print_message("attention %s: %lu cycles of at least %d, %zu bytes\n", limits[i].name,
+                      (unsigned long)c.cycles, limits[i].bound, code[i][0].bytes.len);
+        assert_true(c.cycles <= limits[i].cycles);
+        assert_true(code[i][0].bytes.len <= limits[i].bytes);
+    }
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(blocks_are_the_hosts),
                                        cmocka_unit_test(extreme_scores),
                                        cmocka_unit_test(finish_is_the_hosts),
-                                       cmocka_unit_test(softmax_in_f64), cmocka_unit_test(budgets)};
+                                       cmocka_unit_test(softmax_in_f64),
+                                       cmocka_unit_test(every_number_of_keys),
+                                       cmocka_unit_test(whole_attention),
+                                       cmocka_unit_test(budgets)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

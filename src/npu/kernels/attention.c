@@ -9,7 +9,12 @@ enum {
     BLOCKS = 12,         /* of 8 queries */
     SCORES = 512,        /* bytes of 8 queries x 32 keys */
     FAR_SCORES = 0x8000, /* from the first to the fifth piece of scores */
-    SRS_SHIFT = 6        /* from 13 fraction bits to bf16's 7 */
+    GROUPS = WI_ATT_QUERIES / 16,
+    PANEL = 3072,
+    FIRST_CONSTANT = 0x44c00000, /* 1536: scores as they are */
+    /* 1663 - reference as a float: 1024, and in its bits 13 to 0 what is more */
+    CONSTANT_BASE = 0x44800000 + ((WI_ATT_OFFSET - 1024) << 13),
+    SRS_SHIFT = 6 /* from 13 fraction bits to bf16's 7 */
 };
 enum {
     STREAM_Q = 1,
@@ -25,7 +30,7 @@ enum {
 };
 
 /* vshuffle: 16-bit elements, 8 x 4 to 4 x 8; 128-bit elements 0, 2 or 1, 3 of both registers */
-enum { TRANSPOSE_8x4 = 28, EVEN_128 = 8, ODD_128 = 9 };
+enum { TRANSPOSE_8x4 = 28, EVEN_128 = 8, ODD_128 = 9, ODD_64 = 7, ODD_16 = 3 };
 
 #define PARAM(b, field, name)                                                                      \
     wi_k_param(b, WI_FAMILY_P, offsetof(struct wi_att_params, field), name)
@@ -317,10 +322,171 @@ static void emit_values(struct wi_build *b) {
     wi_build_end_loop(b);
 }
 
+void wi_att_scores_emit(struct wi_build *b) {
+    emit_scores(b);
+}
+
+void wi_att_values_emit(struct wi_build *b) {
+    wi_k_round_even(b);
+    emit_exp(b);
+    emit_values(b);
+}
+
 void wi_att_block_emit(struct wi_build *b) {
     emit_scores(b);
     emit_exp(b);
     emit_values(b);
+}
+
+/* ---------------------------------------------------------------- what scores go through */
+
+/* A piece of scores, or the scores of 4 queries, in place. */
+struct pass {
+    struct wi_vreg in, out, walk_in, walk_out;
+};
+
+static struct pass pass(struct wi_build *b) {
+    return (struct pass){PARAM(b, s, "scores"), PARAM(b, s, "scores"), walk_scores(b, 32),
+                         walk_scores(b, 32)};
+}
+
+static struct wi_vreg load_scores(struct wi_build *b, const struct pass *p) {
+    struct wi_vreg x = wi_k_x(b, "scores");
+    wi_build_load(b, wi_low(x), wi_k_walk(p->in, p->walk_in, 2, STREAM_S));
+    wi_build_load(b, wi_high(x), wi_k_walk(p->in, p->walk_in, 2, STREAM_S));
+    return x;
+}
+
+static void store_scores(struct wi_build *b, const struct pass *p, struct wi_vreg x) {
+    wi_build_store(b, wi_low(x), wi_k_walk(p->out, p->walk_out, 2, STREAM_P));
+    wi_build_store(b, wi_high(x), wi_k_walk(p->out, p->walk_out, 2, STREAM_P));
+}
+
+void wi_att_mask(struct wi_att_params *p, int n_keys) {
+    for (int i = 0; i < 4; i++) {
+        int lanes = 4 * (n_keys - 8 * i); /* that count, of 8 keys x 4 queries */
+        p->mask[i] = lanes <= 0 ? UINT32_MAX : lanes >= 32 ? 0 : UINT32_MAX << lanes;
+    }
+}
+
+void wi_att_mask_emit(struct wi_build *b) {
+    struct wi_vreg n = wi_build_const(b, WI_FAMILY_R, WI_ATT_QUERIES / 4, "tiles of queries");
+    struct wi_vreg zero = wi_k_fill(b, 0, "0"), mask[4];
+    for (size_t i = 0; i < 4; i++)
+        mask[i] = wi_k_param(b, WI_FAMILY_R, offsetof(struct wi_att_params, mask) + 4 * i, "mask");
+    struct pass p = pass(b);
+    wi_build_loop(b, (struct wi_loop){.name = "mask", .steps = n});
+    for (int i = 0; i < 4; i++) {
+        struct wi_vreg x = load_scores(b, &p), masked = wi_k_x(b, "masked");
+        WI_OP(b, VSEL_16, wi_r(masked), wi_r(x), wi_r(zero), wi_r(mask[i]));
+        store_scores(b, &p, masked);
+    }
+    wi_build_end_loop(b);
+}
+
+/* ---------------------------------------------------------------- start and reference */
+
+void wi_att_start_emit(struct wi_build *b) {
+    struct wi_vreg zero = wi_k_fill(b, 0, "0"), first = wi_k_x(b, "first constant");
+    struct wi_vreg n = wi_build_const(b, WI_FAMILY_R, WI_ATT_QUERIES * WI_ATT_D / 64, "steps");
+    struct wi_vreg groups = wi_build_const(b, WI_FAMILY_R, GROUPS, "groups of queries");
+    struct wi_vreg o = PARAM(b, o, "O"), l = PARAM(b, l, "l"), c = PARAM(b, c, "constants");
+    struct wi_vreg walk_o =
+        wi_k_walk_2d(b, "walk of O", (struct wi_walk){PANEL / 32, 32, 0, 0, PITCH + 32 - PANEL});
+    struct wi_vreg walk_l =
+        wi_k_walk_2d(b, "walk of l", (struct wi_walk){1024 / 32, 32, 0, 0, PITCH + 32 - 1024});
+    WI_OP(b, VBCST_32, wi_r(first),
+          wi_r(wi_build_const(b, WI_FAMILY_R, FIRST_CONSTANT, "first constant")));
+    wi_build_loop(b, (struct wi_loop){.name = "O = 0", .steps = n});
+    for (int i = 0; i < 8; i++)
+        wi_build_store(b, wi_low(zero), wi_k_walk(o, walk_o, 4, STREAM_O));
+    wi_build_end_loop(b);
+    wi_build_loop(b, (struct wi_loop){.name = "l = 0", .steps = groups});
+    for (int i = 0; i < 8; i++)
+        wi_build_store(b, wi_low(zero), wi_k_walk(l, walk_l, 4, STREAM_L));
+    for (int i = 0; i < 2; i++)
+        wi_build_store(b, wi_low(first), wi_k_next(c, 32, 4, STREAM_C));
+    wi_build_end_loop(b);
+}
+
+static struct wi_vreg larger(struct wi_build *b, struct wi_vreg u, struct wi_vreg v) {
+    struct wi_vreg most = wi_k_x(b, "largest"), mask = wi_build_reg(b, WI_FAMILY_R, "mask");
+    WI_OP(b, VMAX_LT_S16, wi_r(most), wi_r(mask), wi_r(u), wi_r(v));
+    return most;
+}
+
+/* c of 16 queries from the largest of 32 scores of theirs for each of 32 lanes: 1663 - reference,
+ * of which a score's unit, 2^-7 octaves, is bit 6. */
+static void store_constant(struct wi_build *b, struct wi_vreg most, const struct wi_vreg fold[5],
+                           struct wi_vreg base, struct wi_vreg shift, struct wi_vreg lane,
+                           struct wi_vreg pc) {
+    struct wi_vreg ref = wi_build_reg(b, WI_FAMILY_R, "reference"), c = wi_k_x(b, "constant");
+    struct wi_vreg scaled = wi_build_reg(b, WI_FAMILY_R, "reference");
+    struct wi_vreg bits = wi_build_reg(b, WI_FAMILY_R, "constant's bits");
+    for (int i = 0; i < 5; i++) {
+        struct wi_vreg other = wi_k_x(b, "other lanes");
+        wi_k_shuffle(b, other, most, most, fold[i]);
+        most = larger(b, most, other);
+    }
+    WI_OP(b, VEXTRACT_S16, wi_r(ref), wi_r(most), wi_r(lane));
+    WI_OP(b, LSHL, wi_r(scaled), wi_r(ref), wi_r(shift));
+    WI_OP(b, SUB, wi_r(bits), wi_r(base), wi_r(scaled));
+    WI_OP(b, VBCST_32, wi_r(c), wi_r(bits));
+    for (int i = 0; i < 2; i++)
+        wi_build_store(b, wi_low(c), wi_k_next(pc, 32, 4, STREAM_C));
+}
+
+static void emit_constants(struct wi_build *b) {
+    /* halves, then every second of 8, 4, 2 and 1 scores */
+    static const int folds[] = {WI_HIGH_HALVES, ODD_128, ODD_64, WI_ODD_32, ODD_16};
+    struct wi_vreg n = wi_build_const(b, WI_FAMILY_R, 8, "steps of 128 bytes"), fold[5];
+    struct wi_vreg groups = wi_build_const(b, WI_FAMILY_R, GROUPS, "groups of queries");
+    struct wi_vreg base = wi_build_const(b, WI_FAMILY_R, CONSTANT_BASE, "1663");
+    struct wi_vreg shift = wi_build_const(b, WI_FAMILY_R, SRS_SHIFT, "shift of scores");
+    struct wi_vreg lane = wi_build_const(b, WI_FAMILY_R, 0, "lane"), most = wi_k_x(b, "largest");
+    struct wi_vreg least = wi_k_fill(b, 0x8000, "least");
+    struct wi_vreg pc = PARAM(b, c, "constants");
+    struct pass p = {.in = PARAM(b, s, "scores"), .walk_in = walk_scores(b, 32)};
+    for (int i = 0; i < 5; i++)
+        fold[i] = wi_build_const(b, WI_FAMILY_R, folds[i], "fold");
+    wi_build_loop(b, (struct wi_loop){"reference", n, groups, .overrun = true});
+    wi_build_when(b, WI_FIRST_STEP);
+    wi_k_move(b, most, least);
+    wi_build_when(b, WI_EVERY_STEP);
+    for (int i = 0; i < 2; i++) {
+        struct wi_vreg x = load_scores(b, &p), mask = wi_build_reg(b, WI_FAMILY_R, "mask");
+        WI_OP(b, VMAX_LT_S16, wi_r(most), wi_r(mask), wi_r(most), wi_r(x));
+    }
+    wi_build_when(b, WI_LAST_STEP);
+    store_constant(b, most, fold, base, shift, lane, pc);
+    wi_build_end_loop(b);
+}
+
+/* What c brings, added to scores made without it: 32 keys of 4 queries a step. */
+static void emit_shift(struct wi_build *b) {
+    struct wi_vreg n = wi_build_const(b, WI_FAMILY_R, WI_ATT_QUERIES / 4, "tiles of queries");
+    struct wi_vreg shift = wi_build_const(b, WI_FAMILY_S, SRS_SHIFT, "shift of scores");
+    struct wi_vreg pc = PARAM(b, c, "constants"), c = wi_k_bm(b, "constant");
+    struct wi_vreg add = wi_k_x(b, "constant as a score");
+    struct wi_vreg walk_c =
+        wi_k_walk_2d(b, "walk of constants", (struct wi_walk){4, 0, 0, 0, TILE});
+    struct pass p = pass(b);
+    wi_build_loop(b, (struct wi_loop){.name = "shift", .steps = n});
+    wi_build_load(b, wi_high(c), wi_k_at(pc, 32, 4, STREAM_C));
+    wi_build_load(b, wi_low(c), wi_k_walk(pc, walk_c, 4, STREAM_C));
+    WI_OP(b, VSRS_S16_S32_W, wi_r(wi_low(add)), wi_r(c), wi_r(shift));
+    WI_OP(b, VSRS_S16_S32_W, wi_r(wi_high(add)), wi_r(c), wi_r(shift));
+    for (int i = 0; i < 4; i++) {
+        struct wi_vreg x = load_scores(b, &p), shifted = wi_k_x(b, "shifted");
+        WI_OP(b, VADD_16, wi_r(shifted), wi_r(x), wi_r(add));
+        store_scores(b, &p, shifted);
+    }
+    wi_build_end_loop(b);
+}
+
+void wi_att_reference_emit(struct wi_build *b) {
+    emit_constants(b);
+    emit_shift(b);
 }
 
 /* ---------------------------------------------------------------- O / l */

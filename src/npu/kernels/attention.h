@@ -32,11 +32,22 @@ enum { WI_ATT_OFFSET = 1024 + 512 + 127 };
 
 struct wi_att_params {
     uint32_t q, k, v, s, o, l, c, out;
+    uint32_t mask[4]; /* bits: lanes of 8 keys x 4 queries that do not count */
 };
 
-/* One block of 32 keys: p0 = parameter block. */
-void wi_att_block_emit(struct wi_build *b);
+/* Routines, p0 = parameter block.  A head: start; scores, reference, values with the first 32 keys;
+ * scores, values with each 32 more; finish.  The mask, where a block has fewer keys, comes before
+ * its values; rows of K and V behind its keys are finite. */
+void wi_att_start_emit(struct wi_build *b);     /* O = 0, l = 0, constants for the first block */
+void wi_att_scores_emit(struct wi_build *b);    /* s from q and k */
+void wi_att_reference_emit(struct wi_build *b); /* c from the first scores, which it then shifts */
+void wi_att_mask_emit(struct wi_build *b);      /* scores of keys that do not count */
+void wi_att_values_emit(struct wi_build *b);    /* exp2 of s in place; l and O go on */
+void wi_att_block_emit(struct wi_build *b);     /* scores and values in one routine */
 /* out = O / l, where all l are > 0; scores are lost. */
 void wi_att_finish_emit(struct wi_build *b);
+
+/* The first n_keys of a block count, 0 to 32. */
+void wi_att_mask(struct wi_att_params *p, int n_keys);
 
 #endif
