@@ -10,6 +10,7 @@
 #include "npu/kernels/gemm.h"
 #include "npu/kernels/layernorm.h"
 #include "npu/kernels/matmul.h"
+#include "npu/kernels/softmax.h"
 #include "npu/kernels/tiles.h"
 
 /* ---------------------------------------------------------------- numbers */
@@ -217,6 +218,44 @@ static void gelu_table_before(struct wi_case_data *d) {
 static void gelu_after(struct wi_case_data *d) {
     for (int i = 0; i < d->n; i++)
         d->got[i] = from_bf16(bf16_at(d, gelu_at(i)));
+}
+
+/* ---------------------------------------------------------------- softmax */
+
+enum { SM_LENGTH = 1500, SM_VALUES = WI_SOFTMAX_ROWS * SM_LENGTH, SM_PITCH = 3072 };
+enum { SM_HIGH = 0x8000, SM_STATE = 0x6000, SM_PARAMS = 0xf000 };
+
+static uint32_t softmax_at(int row, int i) {
+    return (uint32_t)(row / 8 * SM_HIGH + row % 8 * SM_PITCH + 2 * i);
+}
+
+/* Scores of 64 products each, as attention has them; the scale is 1 / 8. */
+static void softmax_before(struct wi_case_data *d) {
+    static const uint32_t x[2] = {WI_CASE_MEMORY, WI_CASE_MEMORY + SM_HIGH};
+    static const uint32_t state[2] = {WI_CASE_MEMORY + SM_STATE,
+                                      WI_CASE_MEMORY + SM_HIGH + SM_STATE};
+    const struct wi_softmax_shape shape = {SM_LENGTH, SM_LENGTH, SM_PITCH, 0.125};
+    struct wi_softmax_params params;
+    wi_softmax_params(&params, &shape, x, state);
+    memcpy(d->memory + SM_PARAMS, &params, sizeof params);
+    d->params = SM_PARAMS;
+    d->n = SM_VALUES;
+    d->row = SM_LENGTH;
+    for (int row = 0; row < WI_SOFTMAX_ROWS; row++) {
+        double sum = 0, *want = d->want + row * SM_LENGTH;
+        for (int i = 0; i < SM_LENGTH; i++) {
+            uint16_t v = random_bf16(d, 3);
+            put_bf16(d, softmax_at(row, i), v);
+            sum += want[i] = exp(shape.scale * from_bf16(v));
+        }
+        for (int i = 0; i < SM_LENGTH; i++)
+            want[i] /= sum;
+    }
+}
+
+static void softmax_after(struct wi_case_data *d) {
+    for (int i = 0; i < SM_VALUES; i++)
+        d->got[i] = from_bf16(bf16_at(d, softmax_at(i / SM_LENGTH, i % SM_LENGTH)));
 }
 
 /* ---------------------------------------------------------------- LayerNorm */
@@ -562,6 +601,9 @@ static const struct wi_case cases[] = {
      LN_VALUES / 64 * (4 + 12), ln_exact, ln_before, ln_after},
     {"layernorm-fast", "16x512", "pairs of 4x4 tiles to 4x8 in place, bf16",
      "1024 elements: 0.83 ms", LN_VALUES / 64 * (4 + 10), ln_fast, ln_before, ln_after},
+    {"softmax", "16x1500", "rows in place, 8 in each half of memory, bf16",
+     "1024 elements: 1.54 ms", WI_SOFTMAX_ROWS / 2 * (24 * (4 + 8) + 47 * 16), wi_softmax_emit,
+     softmax_before, softmax_after},
     {"copy", "8 KB", "blocks of 128 bytes to another bank", NULL, MOVE_VALUES / 16, tiles_apart,
      copy_before, bf16_after},
     {"transpose", "96x64", "4x8 tiles to 8x4 in place, in 2 banks, bf16", NULL, Q_VALUES / 16,

@@ -8,7 +8,7 @@
 enum {
     WI_CASE_MEMORY = 0x70000,
     WI_CASE_BYTES = 65536,
-    WI_CASE_VALUES = 8192,
+    WI_CASE_VALUES = 16 * 1500,
     WI_CASE_CASCADE = 96
 };
 

@@ -1,0 +1,43 @@
+/* Softmax of 16 rows in one core's memory: y[i] = exp(scale (x[i] - max)) / sum of those of the
+ * first `valid` elements, and 0 for the others; bf16, in place. |x| < 2^100 and scale |x| < 2^28.
+ *
+ * Memory:
+ *   x[0], x[1]  rows 0 to 7 and rows 8 to 15, row by row at a pitch; each row is followed by room
+ * up to wi_softmax_room, which is written state[0], state[1]  scratch: 128 bytes a row Those of
+ * rows 0 to 7 lie in banks 0 and 1, those of the others in banks 2 and 3. */
+#ifndef WISP_SRC_NPU_KERNELS_SOFTMAX_H
+#define WISP_SRC_NPU_KERNELS_SOFTMAX_H
+
+#include "npu/asm/build.h"
+
+enum { WI_SOFTMAX_ROWS = 16, WI_SOFTMAX_LONGEST = 1536, WI_SOFTMAX_STATE = 8 * 128 };
+
+struct wi_softmax_shape {
+    int length;   /* 1 ... 1536 */
+    int valid;    /* 1 ... length */
+    int pitch;    /* bytes from row to row: a multiple of 32, at least the room of a row */
+    double scale; /* 2^-20 ... 2^20 */
+};
+
+/* The parameter block, which p0 points to. */
+struct wi_softmax_params {
+    uint32_t x[2], state[2];        /* addresses */
+    uint32_t steps, long_steps;     /* of 32 and of 128 elements in a row */
+    uint32_t walk[3], long_walk[3]; /* m, dn, dj: through x by steps, by long steps */
+    uint32_t state_walk[5]; /* m, dn, dj from row to row; outer dn, dj: for all steps of a row */
+    uint32_t edge[2], pitch, beyond;            /* where valid elements end; lanes that are not */
+    uint32_t fill[2], fill_steps, fill_walk[3]; /* steps without a valid element */
+    uint32_t scale[2]; /* bf16 bits of scale log2(e), two that add up to it */
+    uint32_t reach;    /* fp32 bits: 126 octaves below the maximum */
+};
+
+/* Bytes of a row of `length` elements and what is written behind it. */
+int wi_softmax_room(int length);
+/* False: no such shape. */
+bool wi_softmax_params(struct wi_softmax_params *p, const struct wi_softmax_shape *shape,
+                       const uint32_t x[2], const uint32_t state[2]);
+
+/* The routine: p0 = parameter block. */
+void wi_softmax_emit(struct wi_build *b);
+
+#endif
