@@ -496,8 +496,8 @@ static void budgets(void **state) {
         size_t cycles, bytes;
     } limits[ROUTINES] = {[START] = {"start", 768 + 60, 900, 256},
                           [SCORES] = {"scores", 1536, 1700, 1700},
-                          [REFERENCE] = {"reference", 192 + 240, 1300, 1250},
-                          [MASK] = {"mask", 192, 450, 320},
+                          [REFERENCE] = {"reference", 192 + 240, 1000, 576},
+                          [MASK] = {"mask", 192, 480, 208},
                           [VALUES] = {"values", 576 + 1536, 2300, 3600},
                           [FINISH] = {"finish", 1536, 2200, 1536}};
     fill(&problem, 1);

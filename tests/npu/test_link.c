@@ -13,10 +13,10 @@
 enum { COMMANDS = 0xf000, SCRATCH = 0xf100, PARAMS = 0xf200, TABLE = 0x4000 };
 enum { X = 0, R = 0x8000, N = 1024 };
 
-static void build(struct wi_linked *linked, enum wi_gemm_role role) {
+static void link_routines(struct wi_linked *linked, const struct wi_routine *routines, int n) {
     struct wisp_error err = {0};
-    if (wi_link(linked, wi_role_routines(role), WI_ROLE_ROUTINES, KRIG_MEMORY + COMMANDS,
-                KRIG_MEMORY + SCRATCH, &err) != WISP_OK)
+    if (wi_link(linked, routines, n, KRIG_MEMORY + COMMANDS, KRIG_MEMORY + SCRATCH, &err) !=
+        WISP_OK)
         fail_msg("%s", err.text);
 }
 
@@ -38,7 +38,7 @@ static void roles_fit(void **state) {
     static const char *const names[] = {"top", "middle", "bottom"};
     for (int role = WI_GEMM_TOP; role <= WI_GEMM_BOTTOM; role++) {
         struct wi_linked linked;
-        build(&linked, (enum wi_gemm_role)role);
+        link_routines(&linked, wi_role_routines((enum wi_gemm_role)role), WI_ROLE_ROUTINES);
         check(&linked);
         print_message("%s: %zu bytes; dispatcher %u", names[role], linked.bytes.len,
                       linked.dispatcher_bytes);
@@ -52,6 +52,9 @@ static void roles_fit(void **state) {
 }
 
 /* x + r, GELU of it, + r again: what one routine stores the next one reads. */
+enum { ADD, GELU };
+static const struct wi_routine add_and_gelu[] = {{"add", wi_add_emit}, {"gelu", wi_gelu_emit}};
+
 static void commands_are_worked_off(void **state) {
     (void)state;
     static struct krig rig;
@@ -60,14 +63,13 @@ static void commands_are_worked_off(void **state) {
     uint16_t x[N], r[N], once[N], twice[N];
     uint64_t seed = 3;
     krig_init(&rig);
-    build(&linked, WI_GEMM_MIDDLE);
+    link_routines(&linked, add_and_gelu, 2);
     const struct wi_add_params add = {KRIG_MEMORY + X, KRIG_MEMORY + R, KRIG_MEMORY + X,
                                       N / WI_ADD_STEP};
-    const struct wi_command commands[] = {
-        {linked.at[WI_ROLE_ADD].address, KRIG_MEMORY + PARAMS},
-        {linked.at[WI_ROLE_GELU].address, KRIG_MEMORY + PARAMS + 64},
-        {linked.at[WI_ROLE_ADD].address, KRIG_MEMORY + PARAMS},
-        {0, 0}};
+    const struct wi_command commands[] = {{linked.at[ADD].address, KRIG_MEMORY + PARAMS},
+                                          {linked.at[GELU].address, KRIG_MEMORY + PARAMS + 64},
+                                          {linked.at[ADD].address, KRIG_MEMORY + PARAMS},
+                                          {0, 0}};
     wi_gelu_constants((uint16_t *)(void *)(rig.memory + TABLE));
     assert_true(wi_gelu_params(&gelu, 1, 2 * N, 2 * N, KRIG_MEMORY + X, KRIG_MEMORY + TABLE));
     memcpy(rig.memory + COMMANDS, commands, sizeof commands);
@@ -106,8 +108,8 @@ static void too_much_is_refused(void **state) {
     struct wi_linked linked;
     struct wisp_error err = {0};
     for (int i = 0; i <= WI_LINK_MAX; i++)
-        many[i] = wi_role_routines(WI_GEMM_TOP)[WI_ROLE_ATTENTION];
-    assert_int_equal(wi_link(&linked, many, 4, 0, 0, &err), WISP_E_UNSUPPORTED);
+        many[i] = wi_role_routines(WI_GEMM_TOP)[WI_ROLE_ATTENTION_VALUES];
+    assert_int_equal(wi_link(&linked, many, 5, 0, 0, &err), WISP_E_UNSUPPORTED);
     err.code = 0;
     assert_int_equal(wi_link(&linked, many, WI_LINK_MAX + 1, 0, 0, &err), WISP_E_UNSUPPORTED);
 }

@@ -340,26 +340,25 @@ void wi_att_block_emit(struct wi_build *b) {
 
 /* ---------------------------------------------------------------- what scores go through */
 
-/* A piece of scores, or the scores of 4 queries, in place. */
+/* 32 keys of 4 queries a step, in place: 4 pairs of tiles, of which pair 0 is stored last. */
 struct pass {
-    struct wi_vreg in, out, walk_in, walk_out;
+    struct wi_vreg p, walk;
 };
 
 static struct pass pass(struct wi_build *b) {
-    return (struct pass){PARAM(b, s, "scores"), PARAM(b, s, "scores"), walk_scores(b, 32),
-                         walk_scores(b, 32)};
+    return (struct pass){PARAM(b, s, "scores"), walk_scores(b, 256)};
 }
 
-static struct wi_vreg load_scores(struct wi_build *b, const struct pass *p) {
+static struct wi_vreg load_scores(struct wi_build *b, const struct pass *p, int pair) {
     struct wi_vreg x = wi_k_x(b, "scores");
-    wi_build_load(b, wi_low(x), wi_k_walk(p->in, p->walk_in, 2, STREAM_S));
-    wi_build_load(b, wi_high(x), wi_k_walk(p->in, p->walk_in, 2, STREAM_S));
+    wi_k_load_x(b, x, wi_k_at(p->p, TILE * pair, 2, STREAM_S));
     return x;
 }
 
-static void store_scores(struct wi_build *b, const struct pass *p, struct wi_vreg x) {
-    wi_build_store(b, wi_low(x), wi_k_walk(p->out, p->walk_out, 2, STREAM_P));
-    wi_build_store(b, wi_high(x), wi_k_walk(p->out, p->walk_out, 2, STREAM_P));
+static void store_scores(struct wi_build *b, const struct pass *p, int pair, struct wi_vreg x) {
+    struct wi_mem first = wi_k_walk(p->p, p->walk, 2, STREAM_P);
+    wi_build_store(b, wi_high(x), wi_k_at(p->p, TILE * pair + 32, 2, STREAM_P));
+    wi_build_store(b, wi_low(x), pair ? wi_k_at(p->p, TILE * pair, 2, STREAM_P) : first);
 }
 
 void wi_att_mask(struct wi_att_params *p, int n_keys) {
@@ -375,11 +374,11 @@ void wi_att_mask_emit(struct wi_build *b) {
     for (size_t i = 0; i < 4; i++)
         mask[i] = wi_k_param(b, WI_FAMILY_R, offsetof(struct wi_att_params, mask) + 4 * i, "mask");
     struct pass p = pass(b);
-    wi_build_loop(b, (struct wi_loop){.name = "mask", .steps = n});
-    for (int i = 0; i < 4; i++) {
-        struct wi_vreg x = load_scores(b, &p), masked = wi_k_x(b, "masked");
+    wi_build_loop(b, (struct wi_loop){.name = "mask", .steps = n, .apart = true});
+    for (int i = 3; i >= 0; i--) {
+        struct wi_vreg x = load_scores(b, &p, i), masked = wi_k_x(b, "masked");
         WI_OP(b, VSEL_16, wi_r(masked), wi_r(x), wi_r(zero), wi_r(mask[i]));
-        store_scores(b, &p, masked);
+        store_scores(b, &p, i, masked);
     }
     wi_build_end_loop(b);
 }
@@ -439,25 +438,24 @@ static void store_constant(struct wi_build *b, struct wi_vreg most, const struct
 static void emit_constants(struct wi_build *b) {
     /* halves, then every second of 8, 4, 2 and 1 scores */
     static const int folds[] = {WI_HIGH_HALVES, ODD_128, ODD_64, WI_ODD_32, ODD_16};
-    struct wi_vreg n = wi_build_const(b, WI_FAMILY_R, 8, "steps of 128 bytes"), fold[5];
-    struct wi_vreg groups = wi_build_const(b, WI_FAMILY_R, GROUPS, "groups of queries");
+    struct wi_vreg fold[5], groups = wi_build_const(b, WI_FAMILY_R, GROUPS, "groups of queries");
     struct wi_vreg base = wi_build_const(b, WI_FAMILY_R, CONSTANT_BASE, "1663");
     struct wi_vreg shift = wi_build_const(b, WI_FAMILY_R, SRS_SHIFT, "shift of scores");
-    struct wi_vreg lane = wi_build_const(b, WI_FAMILY_R, 0, "lane"), most = wi_k_x(b, "largest");
-    struct wi_vreg least = wi_k_fill(b, 0x8000, "least");
+    struct wi_vreg lane = wi_build_const(b, WI_FAMILY_R, 0, "lane");
     struct wi_vreg pc = PARAM(b, c, "constants");
-    struct pass p = {.in = PARAM(b, s, "scores"), .walk_in = walk_scores(b, 32)};
+    struct wi_vreg p = PARAM(b, s, "scores"), most = {0, 0, 0};
+    struct wi_vreg walk =
+        wi_k_walk_2d(b, "walk of scores", (struct wi_walk){4, PITCH, 0, 0, FAR_SCORES - 3 * PITCH});
     for (int i = 0; i < 5; i++)
         fold[i] = wi_build_const(b, WI_FAMILY_R, folds[i], "fold");
-    wi_build_loop(b, (struct wi_loop){"reference", n, groups, .overrun = true});
-    wi_build_when(b, WI_FIRST_STEP);
-    wi_k_move(b, most, least);
-    wi_build_when(b, WI_EVERY_STEP);
-    for (int i = 0; i < 2; i++) {
-        struct wi_vreg x = load_scores(b, &p), mask = wi_build_reg(b, WI_FAMILY_R, "mask");
-        WI_OP(b, VMAX_LT_S16, wi_r(most), wi_r(mask), wi_r(most), wi_r(x));
+    wi_build_loop(b, (struct wi_loop){.name = "reference", .steps = groups, .apart = true});
+    for (int i = 15; i >= 0; i--) { /* pairs of tiles of a piece; the first one moves the pointer */
+        struct wi_vreg x = wi_k_x(b, "scores");
+        wi_build_load(b, wi_high(x), wi_k_at(p, TILE * i + 32, 2, STREAM_S));
+        wi_build_load(b, wi_low(x),
+                      i ? wi_k_at(p, TILE * i, 2, STREAM_S) : wi_k_walk(p, walk, 2, STREAM_S));
+        most = i < 15 ? larger(b, most, x) : x;
     }
-    wi_build_when(b, WI_LAST_STEP);
     store_constant(b, most, fold, base, shift, lane, pc);
     wi_build_end_loop(b);
 }
@@ -471,15 +469,15 @@ static void emit_shift(struct wi_build *b) {
     struct wi_vreg walk_c =
         wi_k_walk_2d(b, "walk of constants", (struct wi_walk){4, 0, 0, 0, TILE});
     struct pass p = pass(b);
-    wi_build_loop(b, (struct wi_loop){.name = "shift", .steps = n});
+    wi_build_loop(b, (struct wi_loop){.name = "shift", .steps = n, .apart = true});
     wi_build_load(b, wi_high(c), wi_k_at(pc, 32, 4, STREAM_C));
     wi_build_load(b, wi_low(c), wi_k_walk(pc, walk_c, 4, STREAM_C));
     WI_OP(b, VSRS_S16_S32_W, wi_r(wi_low(add)), wi_r(c), wi_r(shift));
     WI_OP(b, VSRS_S16_S32_W, wi_r(wi_high(add)), wi_r(c), wi_r(shift));
-    for (int i = 0; i < 4; i++) {
-        struct wi_vreg x = load_scores(b, &p), shifted = wi_k_x(b, "shifted");
+    for (int i = 3; i >= 0; i--) {
+        struct wi_vreg x = load_scores(b, &p, i), shifted = wi_k_x(b, "shifted");
         WI_OP(b, VADD_16, wi_r(shifted), wi_r(x), wi_r(add));
-        store_scores(b, &p, shifted);
+        store_scores(b, &p, i, shifted);
     }
     wi_build_end_loop(b);
 }

@@ -1,6 +1,5 @@
 #include "npu/kernels/roles.h"
 
-#include "npu/kernels/add.h"
 #include "npu/kernels/attention.h"
 #include "npu/kernels/gelu.h"
 #include "npu/kernels/layernorm.h"
@@ -23,14 +22,19 @@ static void layernorm_apply(struct wi_build *b) {
 
 #define ROUTINES(gemm)                                                                             \
     {                                                                                              \
-        [WI_ROLE_GEMM] = {"gemm", gemm}, [WI_ROLE_ATTENTION] = {"attention", wi_att_block_emit},   \
+        [WI_ROLE_GEMM] = {"gemm", gemm},                                                           \
+        [WI_ROLE_ATTENTION_START] = {"attention-start", wi_att_start_emit},                        \
+        [WI_ROLE_ATTENTION_SCORES] = {"attention-scores", wi_att_scores_emit},                     \
+        [WI_ROLE_ATTENTION_REFERENCE] = {"attention-reference", wi_att_reference_emit},            \
+        [WI_ROLE_ATTENTION_MASK] = {"attention-mask", wi_att_mask_emit},                           \
+        [WI_ROLE_ATTENTION_VALUES] = {"attention-values", wi_att_values_emit},                     \
         [WI_ROLE_ATTENTION_FINISH] = {"attention-finish", wi_att_finish_emit},                     \
         [WI_ROLE_GELU] = {"gelu", wi_gelu_emit},                                                   \
         [WI_ROLE_LAYERNORM_SUMS] = {"layernorm-sums", layernorm_sums},                             \
         [WI_ROLE_LAYERNORM_SCALES] = {"layernorm-scales", wi_layernorm_emit_scales},               \
-        [WI_ROLE_LAYERNORM_APPLY] = {"layernorm-apply", layernorm_apply}, [WI_ROLE_ADD] = {        \
-            "add",                                                                                 \
-            wi_add_emit                                                                            \
+        [WI_ROLE_LAYERNORM_APPLY] = {                                                              \
+            "layernorm-apply",                                                                     \
+            layernorm_apply                                                                        \
         }                                                                                          \
     }
 

@@ -9,17 +9,20 @@
 /* The routines, in the order of struct wi_linked. */
 enum wi_role_routine {
     WI_ROLE_GEMM,
-    WI_ROLE_ATTENTION,
+    WI_ROLE_ATTENTION_START,
+    WI_ROLE_ATTENTION_SCORES,
+    WI_ROLE_ATTENTION_REFERENCE,
+    WI_ROLE_ATTENTION_MASK,
+    WI_ROLE_ATTENTION_VALUES,
     WI_ROLE_ATTENTION_FINISH,
     WI_ROLE_GELU,
     WI_ROLE_LAYERNORM_SUMS,
     WI_ROLE_LAYERNORM_SCALES,
     WI_ROLE_LAYERNORM_APPLY,
-    WI_ROLE_ADD,
     WI_ROLE_ROUTINES
 };
 
-/* Memory that is left for lock code, attention's start, and what else comes. */
+/* Memory is left for lock code and what else comes; residuals are the GEMM unit's. */
 enum { WI_ROLE_BYTES = 14336 };
 
 const struct wi_routine *wi_role_routines(enum wi_gemm_role role);
