@@ -90,6 +90,7 @@ bool wi_softmax_params(struct wi_softmax_params *p, const struct wi_softmax_shap
 struct softmax {
     struct wi_vreg lanes, sum; /* configurations of the MAC unit */
     struct wi_vreg pairs, steps, long_steps;
+    struct wi_vreg scale, none; /* x: high and low part; below every value */
 };
 
 /* A pointer that goes through one half of the rows. */
@@ -179,7 +180,7 @@ static struct wi_vreg narrow_twice(struct wi_build *b, struct wi_vreg v) {
 /* ---------------------------------------------------------------- masked elements */
 
 /* A step is a row of each half: its last elements that are valid. */
-static void mask_edges(struct wi_build *b, const struct softmax *k, struct wi_vreg none) {
+static void mask_edges(struct wi_build *b, const struct softmax *k) {
     struct wi_vreg beyond = wi_k_param(b, WI_FAMILY_R, AT(beyond), "beyond"), in[2], out[2];
     struct wi_vreg pitch = wi_k_param(b, WI_FAMILY_M, AT(pitch), "pitch");
     for (size_t i = 0; i < 2; i++) {
@@ -193,7 +194,7 @@ static void mask_edges(struct wi_build *b, const struct softmax *k, struct wi_vr
         struct wi_mem next = {in[i], WI_MODE_POST, 0, pitch, banks, (uint8_t)(STREAM_X + i)};
         wi_build_load(b, wi_high(x), wi_k_at(in[i], 32, banks, (uint8_t)(STREAM_X + i)));
         wi_build_load(b, wi_low(x), next);
-        WI_OP(b, VSEL_16, wi_r(y), wi_r(x), wi_r(none), wi_r(beyond));
+        WI_OP(b, VSEL_16, wi_r(y), wi_r(x), wi_r(k->none), wi_r(beyond));
         next.p = out[i];
         next.stream = (uint8_t)(STREAM_Y + i);
         wi_build_store(b, wi_high(y), wi_k_at(out[i], 32, banks, next.stream));
@@ -202,7 +203,8 @@ static void mask_edges(struct wi_build *b, const struct softmax *k, struct wi_vr
     wi_build_end_loop(b);
 }
 
-static void fill_rests(struct wi_build *b, struct wi_vreg none) {
+/* What lies behind the edges; without such steps the state is written, which is scratch. */
+static void fill_rests(struct wi_build *b, const struct softmax *k) {
     struct wi_vreg steps = wi_k_param(b, WI_FAMILY_R, AT(fill_steps), "steps to fill");
     struct cursor rest[2];
     for (size_t i = 0; i < 2; i++)
@@ -211,17 +213,11 @@ static void fill_rests(struct wi_build *b, struct wi_vreg none) {
                                   WI_ANY_BANK, (uint8_t)(STREAM_X + i)};
     wi_build_loop(b, (struct wi_loop){.name = "softmax rests", .steps = steps});
     for (int i = 0; i < 2; i++) {
-        wi_build_store(b, wi_high(none), wi_k_at(rest[i].p, 32, WI_ANY_BANK, rest[i].stream));
-        wi_build_store(b, wi_low(none),
+        wi_build_store(b, wi_high(k->none), wi_k_at(rest[i].p, 32, WI_ANY_BANK, rest[i].stream));
+        wi_build_store(b, wi_low(k->none),
                        wi_k_walk(rest[i].p, rest[i].walk, WI_ANY_BANK, rest[i].stream));
     }
     wi_build_end_loop(b);
-}
-
-static void mask(struct wi_build *b, const struct softmax *k) {
-    struct wi_vreg none = wi_k_fill(b, NO_VALUE, "no value");
-    mask_edges(b, k, none);
-    fill_rests(b, none);
 }
 
 /* ---------------------------------------------------------------- maxima */
@@ -234,7 +230,7 @@ static struct wi_vreg max_of(struct wi_build *b, struct wi_vreg u, struct wi_vre
 
 /* Each lane's maximum to the rows' state. */
 static void find_maxima(struct wi_build *b, const struct softmax *k) {
-    struct wi_vreg none = wi_k_fill(b, NO_VALUE, "no value"), most[2];
+    struct wi_vreg most[2];
     struct cursor in[2], out = state(b, STREAM_STATE);
     for (int i = 0; i < 2; i++) {
         in[i] = cursor(b, i, AT(long_walk), STREAM_X);
@@ -246,7 +242,7 @@ static void find_maxima(struct wi_build *b, const struct softmax *k) {
         struct wi_vreg m = most[i / LONG];
         WI_OP(b, VMAX_LT_BF16, wi_r(m), wi_r(mask), wi_r(x), wi_r(m));
         if (i % LONG == 0)
-            WI_FIRST_OP(b, VMAX_LT_BF16, wi_r(m), wi_r(mask), wi_r(x), wi_r(none));
+            WI_FIRST_OP(b, VMAX_LT_BF16, wi_r(m), wi_r(mask), wi_r(x), wi_r(k->none));
     }
     wi_build_when(b, WI_LAST_STEP);
     for (int i = 0; i < 2; i++)
@@ -258,7 +254,7 @@ static void find_maxima(struct wi_build *b, const struct softmax *k) {
 static void find_limits(struct wi_build *b, const struct softmax *k) {
     struct wi_vreg rows = wi_build_const(b, WI_FAMILY_R, WI_SOFTMAX_ROWS, "rows");
     struct cursor in = state(b, STREAM_STATE), out = state(b, STREAM_LIMITS);
-    struct wi_vreg scale = scale_parts(b), shift[5];
+    struct wi_vreg shift[5];
     struct wi_vreg half = wi_k_fill(b, 0x3f00, "a half"), base = number(b, BASE, "1663");
     struct wi_vreg reach = fill_f32(b, wi_k_param(b, WI_FAMILY_R, AT(reach), "reach"), "reach");
     for (int i = 0; i < 5; i++)
@@ -272,7 +268,7 @@ static void find_limits(struct wi_build *b, const struct softmax *k) {
         WI_OP(b, VSHIFT, wi_r(turned), wi_r(x), wi_r(x), wi_r(shift[i]));
         x = max_of(b, turned, x);
     }
-    wi_k_msc(b, c, base, x, scale, k->lanes);
+    wi_k_msc(b, c, base, x, k->scale, k->lanes);
     wi_k_mac(b, limit, reach, x, half, k->lanes);
     wi_build_store_bf16(b, limit, wi_k_at(out.p, 96, out.banks, out.stream));
     wi_build_store_bf16(b, limit, wi_k_at(out.p, 64, out.banks, out.stream));
@@ -284,8 +280,8 @@ static void find_limits(struct wi_build *b, const struct softmax *k) {
 /* ---------------------------------------------------------------- powers of 2 */
 
 struct powers {
-    struct wi_vreg zero, exponent, one, two_low, two_high, scale; /* x */
-    struct wi_vreg low_lanes, high_lanes;                         /* lanes to select as bits */
+    struct wi_vreg zero, exponent, one, two_low, two_high; /* x */
+    struct wi_vreg low_lanes, high_lanes;                  /* lanes to select as bits */
     struct wi_vreg shift;
 };
 
@@ -295,7 +291,6 @@ static struct powers begin_powers(struct wi_build *b) {
                        .one = wi_k_fill(b, 0x3f80, "1"),
                        .two_low = wi_k_x(b, "2, 0"),
                        .two_high = wi_k_x(b, "0, 2"),
-                       .scale = scale_parts(b),
                        .low_lanes = wi_build_const(b, WI_FAMILY_R, 0xffff, "low lanes"),
                        .high_lanes = wi_build_const(b, WI_FAMILY_R, -0x10000, "high lanes"),
                        .shift = wi_build_const(b, WI_FAMILY_S, SRS_SHIFT, "shift of patterns")};
@@ -317,7 +312,7 @@ static struct wi_vreg patterns(struct wi_build *b, const struct softmax *k, cons
     WI_OP(b, VLT_BF16, wi_r(below), wi_r(x), wi_r(limit));
     for (int half = 0; half < 2; half++) {
         struct wi_vreg sum = wi_k_bm(b, "1663 + y");
-        wi_k_mac(b, sum, c, twice[half], e->scale, k->lanes);
+        wi_k_mac(b, sum, c, twice[half], k->scale, k->lanes);
         WI_OP(b, VSRS_S16_S32_W, wi_r(half ? wi_high(bits) : wi_low(bits)), wi_r(sum),
               wi_r(e->shift));
     }
@@ -413,6 +408,12 @@ static struct wi_vreg newton(struct wi_build *b, const struct softmax *k, struct
     return out;
 }
 
+static struct wi_vreg copy(struct wi_build *b, struct wi_vreg x) {
+    struct wi_vreg d = wi_k_x(b, "copy");
+    wi_k_move(b, d, x);
+    return d;
+}
+
 /* 1 / sum of a row as two bf16: the exponent trick and three Newton steps, 2^-16. */
 static void find_factors(struct wi_build *b, const struct softmax *k) {
     struct wi_vreg rows = wi_build_const(b, WI_FAMILY_R, WI_SOFTMAX_ROWS, "rows");
@@ -426,8 +427,10 @@ static void find_factors(struct wi_build *b, const struct softmax *k) {
     load_row(b, x, &in, WI_ANY_BANK);
     struct wi_vreg v = total(b, k, x, even, odd), parts = wi_k_split(b, v, NULL, k->sum);
     WI_OP(b, VSUB_16, wi_r(y), wi_r(trick), wi_r(narrow_twice(b, v)));
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2; i++) {
         y = narrow_twice(b, newton(b, k, parts, y, one, half));
+        parts = copy(b, parts); /* as no register is kept for longer than a step takes */
+    }
     store_row(b, wi_k_split(b, newton(b, k, parts, y, one, half), NULL, k->sum), &out, WI_ANY_BANK);
     wi_build_end_loop(b);
 }
@@ -466,9 +469,12 @@ void wi_softmax_emit(struct wi_build *b) {
                         .sum = wi_build_const(b, WI_FAMILY_R, WI_MAC_TILE, "sum"),
                         .pairs = wi_build_const(b, WI_FAMILY_R, PAIRS, "pairs of rows"),
                         .steps = wi_k_param(b, WI_FAMILY_R, AT(steps), "steps"),
-                        .long_steps = wi_k_param(b, WI_FAMILY_R, AT(long_steps), "long steps")};
+                        .long_steps = wi_k_param(b, WI_FAMILY_R, AT(long_steps), "long steps"),
+                        .scale = scale_parts(b),
+                        .none = wi_k_fill(b, NO_VALUE, "no value")};
     wi_k_round_even(b);
-    mask(b, &k);
+    mask_edges(b, &k);
+    fill_rests(b, &k);
     find_maxima(b, &k);
     find_limits(b, &k);
     raise(b, &k);

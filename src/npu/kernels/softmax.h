@@ -1,10 +1,9 @@
 /* Softmax of 16 rows in one core's memory: y[i] = exp(scale (x[i] - max)) / sum of those of the
  * first `valid` elements, and 0 for the others; bf16, in place. |x| < 2^100 and scale |x| < 2^28.
  *
- * Memory:
- *   x[0], x[1]  rows 0 to 7 and rows 8 to 15, row by row at a pitch; each row is followed by room
- * up to wi_softmax_room, which is written state[0], state[1]  scratch: 128 bytes a row Those of
- * rows 0 to 7 lie in banks 0 and 1, those of the others in banks 2 and 3. */
+ * Memory, of rows 0 to 7 in banks 0 and 1, of the others in banks 2 and 3:
+ *   x      row by row at a pitch; what lies behind a row, up to wi_softmax_room, is written too
+ *   state  scratch, 128 bytes a row */
 #ifndef WISP_SRC_NPU_KERNELS_SOFTMAX_H
 #define WISP_SRC_NPU_KERNELS_SOFTMAX_H
 
@@ -22,7 +21,7 @@ struct wi_softmax_shape {
 /* The parameter block, which p0 points to. */
 struct wi_softmax_params {
     uint32_t x[2], state[2];        /* addresses */
-    uint32_t steps, long_steps;     /* of 32 and of 128 elements in a row */
+    uint32_t steps, long_steps;     /* of 32 and of 64 elements in a row */
     uint32_t walk[3], long_walk[3]; /* m, dn, dj: through x by steps, by long steps */
     uint32_t state_walk[5]; /* m, dn, dj from row to row; outer dn, dj: for all steps of a row */
     uint32_t edge[2], pitch, beyond;            /* where valid elements end; lanes that are not */
