@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/dtype.h"
 #include "npu/kernels/attention.h"
 #include "npu/kernels/convert.h"
 #include "npu/kernels/gelu.h"
@@ -23,10 +24,7 @@ static uint32_t random_bits(struct wi_case_data *d) { /* xorshift64 */
 }
 
 static double from_bf16(uint16_t v) {
-    uint32_t bits = (uint32_t)v << 16;
-    float f;
-    memcpy(&f, &bits, 4);
-    return f;
+    return wi_bf16_to_f32(v);
 }
 
 /* +-[1, 2) times 2^exponent in bf16. */
@@ -151,16 +149,6 @@ static void gemm_after_memory(struct wi_case_data *d) {
         uint32_t byte = 2 * (uint32_t)c4_element(i / WI_GEMM_COLUMNS, i % WI_GEMM_COLUMNS);
         d->got[i] = from_bf16(bf16_at(d, GEMM_C + byte / 1024 * WI_GEMM_PITCH + byte % 1024));
     }
-}
-
-static void gemm_top(struct wi_build *b) {
-    wi_gemm_emit(b, WI_GEMM_TOP);
-}
-static void gemm_middle(struct wi_build *b) {
-    wi_gemm_emit(b, WI_GEMM_MIDDLE);
-}
-static void gemm_bottom(struct wi_build *b) {
-    wi_gemm_emit(b, WI_GEMM_BOTTOM);
 }
 
 /* ---------------------------------------------------------------- GELU */
@@ -587,11 +575,11 @@ static const struct wi_case cases[] = {
     {"matmul-long", "64x192x64", "tiles, bf16 to bf16", NULL, SIDE *LONG_K *SIDE / 128,
      wi_matmul_emit, matmul_before_long, matmul_after},
     {"gemm-top", "96x128x16", "A panels, W pieces, bias; cascade out", NULL,
-     GEMM_VALUES *GEMM_K / 128, gemm_top, gemm_before, gemm_after_cascade},
+     GEMM_VALUES *GEMM_K / 128, wi_gemm_top_emit, gemm_before, gemm_after_cascade},
     {"gemm-middle", "96x128x16", "A panels, W pieces; cascade in and out", NULL,
-     GEMM_VALUES *GEMM_K / 128, gemm_middle, gemm_before, gemm_after_cascade},
+     GEMM_VALUES *GEMM_K / 128, wi_gemm_middle_emit, gemm_before, gemm_after_cascade},
     {"gemm-bottom", "96x128x16", "A panels, W pieces; cascade in, bf16 out", NULL,
-     GEMM_VALUES *GEMM_K / 128, gemm_bottom, gemm_before, gemm_after_memory},
+     GEMM_VALUES *GEMM_K / 128, wi_gemm_bottom_emit, gemm_before, gemm_after_memory},
     {"gelu", "6144 elements", "in place in 4 panels, bf16", "1024 elements: 1.52 ms",
      GELU_VALUES / 32 * 19, wi_gelu_emit, gelu_before, gelu_after},
     {"gelu-table", "6144 elements", "in place in 4 panels, bf16; table in 2 banks",

@@ -14,22 +14,12 @@ enum { PARAMS = 0x7c00, C = 0xcc00, BIAS = 0x7d00, R = 0x4c00, PIECE = 1024 };
 static struct wi_code code[2][ROLES];
 static struct krig rig;
 
-static void emit_top(struct wi_build *b) {
-    wi_gemm_emit(b, WI_GEMM_TOP);
-}
-static void emit_middle(struct wi_build *b) {
-    wi_gemm_emit(b, WI_GEMM_MIDDLE);
-}
-static void emit_bottom(struct wi_build *b) {
-    wi_gemm_emit(b, WI_GEMM_BOTTOM);
-}
-
 static int setup(void **state) {
     (void)state;
     for (int how = 0; how < 2; how++) {
-        krig_build(&code[how][WI_GEMM_TOP], emit_top, (enum wi_schedule)how);
-        krig_build(&code[how][WI_GEMM_MIDDLE], emit_middle, (enum wi_schedule)how);
-        krig_build(&code[how][WI_GEMM_BOTTOM], emit_bottom, (enum wi_schedule)how);
+        krig_build(&code[how][WI_GEMM_TOP], wi_gemm_top_emit, (enum wi_schedule)how);
+        krig_build(&code[how][WI_GEMM_MIDDLE], wi_gemm_middle_emit, (enum wi_schedule)how);
+        krig_build(&code[how][WI_GEMM_BOTTOM], wi_gemm_bottom_emit, (enum wi_schedule)how);
     }
     krig_init(&rig);
     return 0;

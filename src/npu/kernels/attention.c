@@ -497,15 +497,6 @@ struct finish {
     struct wi_vreg transpose;
 };
 
-static struct wi_vreg add_quarters(struct wi_build *b, const struct finish *f, struct wi_vreg x,
-                                   struct wi_vreg y, struct wi_vreg even, struct wi_vreg odd) {
-    struct wi_vreg u = wi_k_bm(b, "even"), v = wi_k_bm(b, "odd"), sum = wi_k_bm(b, "sum");
-    wi_k_shuffle(b, u, x, y, even);
-    wi_k_shuffle(b, v, x, y, odd);
-    wi_k_add(b, sum, u, v, f->sum);
-    return sum;
-}
-
 /* 1 / v in two bf16, within 2^-14: an estimate from v's bits and two Newton steps, y + y (1 - v y).
  */
 static struct wi_vreg reciprocal(struct wi_build *b, const struct finish *f, struct wi_vreg v,
@@ -555,10 +546,10 @@ static void emit_reciprocals(struct wi_build *b, const struct finish *f) {
     }
     for (int i = 0; i < 2; i++) {
         two[i] = wi_k_x(b, "two partial sums");
-        wi_k_move(b, two[i], add_quarters(b, f, l[2 * i], l[2 * i + 1], even, odd));
+        wi_k_move(b, two[i], wi_k_add_neighbours(b, l[2 * i], l[2 * i + 1], even, odd, f->sum));
     }
-    struct wi_vreg r =
-        reciprocal(b, f, add_quarters(b, f, two[0], two[1], even, odd), magic, one, shift);
+    struct wi_vreg r = reciprocal(b, f, wi_k_add_neighbours(b, two[0], two[1], even, odd, f->sum),
+                                  magic, one, shift);
     for (int i = 0; i < 4; i++)
         for (int part = 0; part < 2; part++) {
             struct wi_vreg x = wi_k_x(b, "1 / l");

@@ -136,7 +136,7 @@ static void load_bias(struct wi_build *b, struct gemm *g) {
     wi_build_load(b, wi_high(g->biases), wi_k_at(p, 32, WI_ANY_BANK, STREAM_BIAS));
 }
 
-void wi_gemm_emit(struct wi_build *b, enum wi_gemm_role role) {
+static void emit(struct wi_build *b, enum wi_gemm_role role) {
 #define AT(field) offsetof(struct wi_gemm_params, field)
     struct gemm g = {.role = role};
     struct wi_vreg steps = wi_k_param(b, WI_FAMILY_R, AT(steps), "steps");
@@ -165,6 +165,16 @@ void wi_gemm_emit(struct wi_build *b, enum wi_gemm_role role) {
     wi_build_loop(b, (struct wi_loop){"gemm", steps, blocks, .overrun = true});
     step(b, &g);
     wi_build_end_loop(b);
+}
+
+void wi_gemm_top_emit(struct wi_build *b) {
+    emit(b, WI_GEMM_TOP);
+}
+void wi_gemm_middle_emit(struct wi_build *b) {
+    emit(b, WI_GEMM_MIDDLE);
+}
+void wi_gemm_bottom_emit(struct wi_build *b) {
+    emit(b, WI_GEMM_BOTTOM);
 }
 
 /* ---------------------------------------------------------------- packing */

@@ -36,8 +36,10 @@ struct wi_gemm_at {
 /* k: 64, 96 or 128. */
 bool wi_gemm_params(struct wi_gemm_params *p, int k, const struct wi_gemm_at *at);
 
-/* The routine of a role: p0 = parameter block. */
-void wi_gemm_emit(struct wi_build *b, enum wi_gemm_role role);
+/* The routines of the roles: p0 = parameter block. */
+void wi_gemm_top_emit(struct wi_build *b);
+void wi_gemm_middle_emit(struct wi_build *b);
+void wi_gemm_bottom_emit(struct wi_build *b);
 
 /* Row-major bf16 [96][k] and [k][16] into memory images with the gaps left alone. */
 void wi_gemm_pack_a(uint8_t *memory, const uint16_t *a, int k);

@@ -131,16 +131,6 @@ static void add_x(struct wi_build *b, const struct ln *k) {
 
 /* ---------------------------------------------------------------- scales: a lane is a row */
 
-/* Sums of 32-bit elements 2i and 2i + 1 of two registers. */
-static struct wi_vreg add_neighbours(struct wi_build *b, const struct ln *k, struct wi_vreg x,
-                                     struct wi_vreg high, struct wi_vreg even, struct wi_vreg odd) {
-    struct wi_vreg u = wi_k_bm(b, "even"), v = wi_k_bm(b, "odd"), sum = wi_k_bm(b, "sum");
-    wi_k_shuffle(b, u, x, high, even);
-    wi_k_shuffle(b, v, x, high, odd);
-    wi_k_add(b, sum, u, v, k->sum);
-    return sum;
-}
-
 /* The sums of 16 rows, of which each has 4 lanes of an accumulator. */
 static struct wi_vreg row_sums(struct wi_build *b, const struct ln *k, int which,
                                struct wi_vreg even, struct wi_vreg odd) {
@@ -152,9 +142,9 @@ static struct wi_vreg row_sums(struct wi_build *b, const struct ln *k, int which
             wi_k_move(b, x[j], k->acc[2 * i + j][which]);
         }
         half[i] = wi_k_x(b, "sums of two");
-        wi_k_move(b, half[i], add_neighbours(b, k, x[0], x[1], even, odd));
+        wi_k_move(b, half[i], wi_k_add_neighbours(b, x[0], x[1], even, odd, k->sum));
     }
-    return add_neighbours(b, k, half[0], half[1], even, odd);
+    return wi_k_add_neighbours(b, half[0], half[1], even, odd, k->sum);
 }
 
 /* bf16 bits of a parameter in all lanes. */
@@ -169,14 +159,6 @@ static struct wi_vreg constant(struct wi_build *b, uint16_t bf16, const char *na
     struct wi_vreg acc = wi_k_bm(b, name);
     wi_k_widen(b, acc, wi_low(wi_k_fill(b, bf16, name)));
     return acc;
-}
-
-/* An fp32 as bf16 in both halves. */
-static struct wi_vreg narrow_twice(struct wi_build *b, struct wi_vreg v) {
-    struct wi_vreg x = wi_k_x(b, "rounded");
-    wi_k_narrow(b, wi_low(x), v);
-    wi_k_narrow(b, wi_high(x), v);
-    return x;
 }
 
 static struct wi_vreg times(struct wi_build *b, const struct ln *k, struct wi_vreg s1,
@@ -209,7 +191,7 @@ static struct wi_vreg spread(struct wi_build *b, const struct ln *k, struct wi_v
     wi_k_add(b, twice, sum, sum, k->sum);
     WI_OP(b, VMOV_W, wi_r(wi_low(s23)), wi_r(wi_high(s)));
     wi_k_narrow(b, wi_high(s23), rest_s);
-    wi_k_msc(b, acc, acc, s23, narrow_twice(b, twice), k->lanes);
+    wi_k_msc(b, acc, acc, s23, wi_k_narrow_twice(b, twice), k->lanes);
     struct wi_vreg bits = wi_k_x(b, "bits"), mask = wi_build_reg(b, WI_FAMILY_R, "mask");
     struct wi_vreg most = wi_k_x(b, "bits"), out = wi_k_bm(b, "spread");
     wi_k_move(b, bits, acc);
@@ -231,10 +213,10 @@ static struct wi_vreg inverse_root(struct wi_build *b, const struct ln *k, struc
     WI_OP(b, VSUB_16, wi_r(y), wi_r(wi_k_fill(b, 0x5f37, "exponent trick")), wi_r(bits));
     struct wi_vreg parts = wi_k_split(b, v, NULL, k->sum);
     /* y (1.5 - v y^2 / 2); y is in both halves, so that every factor counts twice */
-    struct wi_vreg u = narrow_twice(b, times(b, k, parts, y));
+    struct wi_vreg u = wi_k_narrow_twice(b, times(b, k, parts, y));
     struct wi_vreg three_halves = constant(b, 0x3fc0, "1.5"), y_half = scale_down(b, y, half);
     wi_k_msc(b, g, three_halves, u, scale_down(b, y, quarter), k->lanes);
-    y = narrow_twice(b, times(b, k, narrow_twice(b, g), y_half));
+    y = wi_k_narrow_twice(b, times(b, k, wi_k_narrow_twice(b, g), y_half));
     /* h = (1 - v y^2) / 2; y (1 + h + 1.5 h^2), times features */
     y_half = scale_down(b, y, half);
     u = wi_k_split(b, times(b, k, parts, y), NULL, k->sum);
@@ -243,7 +225,7 @@ static struct wi_vreg inverse_root(struct wi_build *b, const struct ln *k, struc
     struct wi_vreg factors = wi_k_x(b, "y, 0.75 y"), out = wi_k_bm(b, "inverse root");
     struct wi_vreg three_eighths = wi_k_fill(b, 0x3ec0, "3 / 8");
     wi_k_narrow(b, wi_low(factors), wide);
-    wi_k_narrow(b, wi_high(factors), times(b, k, narrow_twice(b, wide), three_eighths));
+    wi_k_narrow(b, wi_high(factors), times(b, k, wi_k_narrow_twice(b, wide), three_eighths));
     wi_k_narrow(b, wi_low(terms), h);
     wi_k_narrow(b, wi_high(terms), h);
     struct wi_vreg square = times(b, k, terms, terms);
@@ -272,7 +254,7 @@ static struct wi_vreg shift_of(struct wi_build *b, const struct ln *k, struct wi
     }
     WI_OP(b, VNEGMUL_F, wi_r(out), wi_r(part[0]), wi_r(scale), wi_r(k->lanes));
     wi_k_msc(b, out, out, part[1], scale, k->lanes);
-    wi_k_msc(b, out, out, narrow_twice(b, left), scale, k->lanes);
+    wi_k_msc(b, out, out, wi_k_narrow_twice(b, left), scale, k->lanes);
     return out;
 }
 

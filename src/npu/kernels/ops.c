@@ -77,3 +77,19 @@ struct wi_vreg wi_k_split(struct wi_build *b, struct wi_vreg v, struct wi_vreg *
     }
     return x;
 }
+
+struct wi_vreg wi_k_narrow_twice(struct wi_build *b, struct wi_vreg v) {
+    struct wi_vreg x = wi_k_x(b, "rounded");
+    wi_k_narrow(b, wi_low(x), v);
+    wi_k_narrow(b, wi_high(x), v);
+    return x;
+}
+
+struct wi_vreg wi_k_add_neighbours(struct wi_build *b, struct wi_vreg x, struct wi_vreg high,
+                                   struct wi_vreg even, struct wi_vreg odd, struct wi_vreg sum) {
+    struct wi_vreg u = wi_k_bm(b, "even"), v = wi_k_bm(b, "odd"), out = wi_k_bm(b, "sum");
+    wi_k_shuffle(b, u, x, high, even);
+    wi_k_shuffle(b, v, x, high, odd);
+    wi_k_add(b, out, u, v, sum);
+    return out;
+}

@@ -112,6 +112,14 @@ static inline void wi_k_store_x(struct wi_build *b, struct wi_vreg x, struct wi_
 struct wi_vreg wi_k_split(struct wi_build *b, struct wi_vreg v, struct wi_vreg *rest,
                           struct wi_vreg sum);
 
+/* fp32 as bf16 in both halves of an x. */
+struct wi_vreg wi_k_narrow_twice(struct wi_build *b, struct wi_vreg v);
+
+/* Sums of neighbours, 32-bit elements 2i and 2i + 1, of two registers.  even, odd: WI_EVEN_32 and
+ * WI_ODD_32; sum: WI_MAC_TILE. */
+struct wi_vreg wi_k_add_neighbours(struct wi_build *b, struct wi_vreg x, struct wi_vreg high,
+                                   struct wi_vreg even, struct wi_vreg odd, struct wi_vreg sum);
+
 /* A word of the parameter block, which p0 points to, in a register. */
 struct wi_vreg wi_k_param(struct wi_build *b, enum wi_family family, size_t offset,
                           const char *name);

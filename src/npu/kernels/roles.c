@@ -4,17 +4,8 @@
 #include "npu/kernels/gelu.h"
 #include "npu/kernels/layernorm.h"
 
-static void gemm_top(struct wi_build *b) {
-    wi_gemm_emit(b, WI_GEMM_TOP);
-}
-static void gemm_middle(struct wi_build *b) {
-    wi_gemm_emit(b, WI_GEMM_MIDDLE);
-}
-static void gemm_bottom(struct wi_build *b) {
-    wi_gemm_emit(b, WI_GEMM_BOTTOM);
-}
 static void layernorm_sums(struct wi_build *b) {
-    wi_layernorm_emit_sums(b, false);
+    wi_layernorm_emit_sums(b, WI_LAYERNORM_SUMS);
 }
 static void layernorm_apply(struct wi_build *b) {
     wi_layernorm_emit_apply(b, WI_LAYERNORM_FAST);
@@ -40,8 +31,8 @@ static void layernorm_apply(struct wi_build *b) {
 
 const struct wi_routine *wi_role_routines(enum wi_gemm_role role) {
     static const struct wi_routine routines[][WI_ROLE_ROUTINES] = {
-        [WI_GEMM_TOP] = ROUTINES(gemm_top),
-        [WI_GEMM_MIDDLE] = ROUTINES(gemm_middle),
-        [WI_GEMM_BOTTOM] = ROUTINES(gemm_bottom)};
+        [WI_GEMM_TOP] = ROUTINES(wi_gemm_top_emit),
+        [WI_GEMM_MIDDLE] = ROUTINES(wi_gemm_middle_emit),
+        [WI_GEMM_BOTTOM] = ROUTINES(wi_gemm_bottom_emit)};
     return routines[role];
 }

@@ -170,13 +170,6 @@ static struct wi_vreg scale_parts(struct wi_build *b) {
     return scale;
 }
 
-static struct wi_vreg narrow_twice(struct wi_build *b, struct wi_vreg v) {
-    struct wi_vreg x = wi_k_x(b, "rounded");
-    wi_k_narrow(b, wi_low(x), v);
-    wi_k_narrow(b, wi_high(x), v);
-    return x;
-}
-
 /* ---------------------------------------------------------------- masked elements */
 
 /* A step is a row of each half: its last elements that are valid. */
@@ -404,7 +397,7 @@ static struct wi_vreg newton(struct wi_build *b, const struct softmax *k, struct
     wi_k_msc(b, rest, one, parts, y, k->lanes);
     WI_OP(b, VSUB_16, wi_r(y_half), wi_r(y), wi_r(half));
     wi_k_widen(b, out, wi_low(y));
-    wi_k_mac(b, out, out, narrow_twice(b, rest), y_half, k->lanes);
+    wi_k_mac(b, out, out, wi_k_narrow_twice(b, rest), y_half, k->lanes);
     return out;
 }
 
@@ -426,9 +419,9 @@ static void find_factors(struct wi_build *b, const struct softmax *k) {
     struct wi_vreg x = wi_k_x(b, "sums"), y = wi_k_x(b, "y");
     load_row(b, x, &in, WI_ANY_BANK);
     struct wi_vreg v = total(b, k, x, even, odd), parts = wi_k_split(b, v, NULL, k->sum);
-    WI_OP(b, VSUB_16, wi_r(y), wi_r(trick), wi_r(narrow_twice(b, v)));
+    WI_OP(b, VSUB_16, wi_r(y), wi_r(trick), wi_r(wi_k_narrow_twice(b, v)));
     for (int i = 0; i < 2; i++) {
-        y = narrow_twice(b, newton(b, k, parts, y, one, half));
+        y = wi_k_narrow_twice(b, newton(b, k, parts, y, one, half));
         parts = copy(b, parts); /* as no register is kept for longer than a step takes */
     }
     store_row(b, wi_k_split(b, newton(b, k, parts, y, one, half), NULL, k->sum), &out, WI_ANY_BANK);
