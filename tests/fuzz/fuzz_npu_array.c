@@ -95,10 +95,7 @@ static void take_op(struct input *in, struct wi_cfg *cfg, bool loading) {
 /* ---------------------------------------------------------------- a design that works */
 
 static struct wi_bd part(uint32_t base, uint32_t free_lock, uint32_t full_lock) {
-    struct wi_bd bd = {{0}};
-    bd.v[WI_BD_BASE] = base;
-    bd.v[WI_BD_LENGTH] = WORDS;
-    bd.v[WI_BD_VALID] = 1;
+    struct wi_bd bd = ar_plain(base, WORDS);
     bd.v[WI_BD_ACQ] = 1;
     bd.v[WI_BD_ACQ_ID] = free_lock;
     bd.v[WI_BD_ACQ_VALUE] = -1;

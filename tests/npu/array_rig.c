@@ -29,6 +29,21 @@ void ar_clear(struct array_rig *r) {
         wi_array_remove_memory(r->array, r->address[--r->n_buffers]);
 }
 
+struct array_rig rig;
+
+int ar_setup(void **state) {
+    (void)state;
+    ar_init(&rig, NULL);
+    return 0;
+}
+
+int ar_teardown(void **state) {
+    (void)state;
+    ar_clear(&rig);
+    ar_fini(&rig);
+    return 0;
+}
+
 void ar_buffer(struct array_rig *r, void *data, size_t size) {
     uint64_t address = AR_ADDRESS;
     if (r->n_buffers)
@@ -46,6 +61,14 @@ static uint32_t address_of(struct ar_tile t, enum wi_map_id id, uint32_t index, 
 void ar_write(struct wi_cfg *to, struct ar_tile t, enum wi_map_id id, uint32_t index,
               uint32_t value) {
     wi_cfg_write(to, address_of(t, id, index, 0), value);
+}
+
+struct wi_bd ar_plain(uint32_t base, uint32_t words) {
+    struct wi_bd bd = {{0}};
+    bd.v[WI_BD_BASE] = base;
+    bd.v[WI_BD_LENGTH] = words;
+    bd.v[WI_BD_VALID] = 1;
+    return bd;
 }
 
 void ar_bd(struct wi_cfg *to, struct ar_tile t, uint32_t n, const struct wi_bd *bd) {

@@ -21,6 +21,11 @@ struct array_rig {
     size_t n_buffers;
 };
 
+/* Of a test program, with default parameters: between the two of a group's fixture. */
+extern struct array_rig rig;
+int ar_setup(void **state);
+int ar_teardown(void **state);
+
 void ar_init(struct array_rig *r, const struct wi_array_params *params); /* NULL: defaults */
 void ar_fini(struct array_rig *r);
 void ar_clear(struct array_rig *r); /* a new design; buffers are forgotten */
@@ -34,6 +39,8 @@ struct ar_tile {
 
 void ar_write(struct wi_cfg *to, struct ar_tile t, enum wi_map_id id, uint32_t index,
               uint32_t value);
+/* A valid descriptor of consecutive words. */
+struct wi_bd ar_plain(uint32_t base, uint32_t words);
 void ar_bd(struct wi_cfg *to, struct ar_tile t, uint32_t n, const struct wi_bd *bd);
 void ar_queue(struct wi_cfg *to, struct ar_tile t, bool mm2s, uint32_t channel, uint32_t bd,
               uint32_t times, bool token);

@@ -70,6 +70,11 @@ void krig_build(struct wi_code *code, void (*emit)(struct wi_build *b), enum wi_
     krig_check(code);
 }
 
+void krig_build_both(struct wi_code code[2], void (*emit)(struct wi_build *b)) {
+    krig_build(&code[WI_PIPELINED], emit, WI_PIPELINED);
+    krig_build(&code[WI_SERIAL], emit, WI_SERIAL);
+}
+
 static void set(struct krig *rig, const char *reg, uint32_t value) {
     uint8_t v[160] = {0};
     memcpy(v, &value, 4);
@@ -108,14 +113,14 @@ float krig_f32(uint16_t bf16) {
     return v;
 }
 
-static uint32_t bits_of(float v) {
+uint32_t krig_bits(float v) {
     uint32_t bits;
     memcpy(&bits, &v, 4);
     return bits;
 }
 
 uint16_t krig_bf16(float v) {
-    uint32_t bits = bits_of(v);
+    uint32_t bits = krig_bits(v);
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
@@ -144,7 +149,7 @@ static struct term product(uint16_t a, uint16_t b) {
 }
 
 static struct term addend(float v) {
-    uint32_t bits = bits_of(v);
+    uint32_t bits = krig_bits(v);
     int e = bits >> 23 & 255;
     struct term t = {(bits & 0x7fffff) | (e ? 0x800000 : 0), (e ? e : 1) + 128, (int)(bits >> 31)};
     if (t.m == 0)
@@ -188,6 +193,11 @@ float krig_addmac(float acc, float acc2, int n, const uint16_t *a, const uint16_
 
 float krig_mac(float acc, int n, const uint16_t *a, const uint16_t *b) {
     return krig_addmac(acc, 0, n, a, b);
+}
+
+float krig_mac2(float acc, uint16_t a0, uint16_t a1, uint16_t b0, uint16_t b1) {
+    const uint16_t a[2] = {a0, a1}, b[2] = {b0, b1};
+    return krig_mac(acc, 2, a, b);
 }
 
 float krig_add(float a, float b) {

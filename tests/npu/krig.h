@@ -22,6 +22,8 @@ void krig_fini(struct krig *rig);
 
 /* A kernel's code, finished as `how` says and passed by the checker; asserts what fails. */
 void krig_build(struct wi_code *code, void (*emit)(struct wi_build *b), enum wi_schedule how);
+/* Both forms, by enum wi_schedule. */
+void krig_build_both(struct wi_code code[2], void (*emit)(struct wi_build *b));
 /* Assert that a program has no hazard. */
 void krig_check(const struct wi_code *code);
 
@@ -30,9 +32,12 @@ void krig_check(const struct wi_code *code);
 struct wi_emu_counters krig_run(struct krig *rig, const struct wi_code *code, uint32_t params);
 
 float krig_f32(uint16_t bf16);
+uint32_t krig_bits(float v);
 uint16_t krig_bf16(float v); /* nearest, ties to even */
 /* acc + sum of a[i] b[i] as the MAC unit computes it, aie2-isa 11.3; finite values. */
 float krig_mac(float acc, int n, const uint16_t *a, const uint16_t *b);
+/* acc + a0 b0 + a1 b1 likewise: two terms of a lane. */
+float krig_mac2(float acc, uint16_t a0, uint16_t a1, uint16_t b0, uint16_t b1);
 float krig_add(float a, float b); /* as vadd.f */
 /* acc + acc2 + sum of a[i] b[i], as vaddmac.f */
 float krig_addmac(float acc, float acc2, int n, const uint16_t *a, const uint16_t *b);

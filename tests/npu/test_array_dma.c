@@ -10,21 +10,7 @@
 #include "npu/emu/dma_addr.h"
 #include "rig.h"
 
-static struct array_rig rig;
 static uint64_t seed = 20260101;
-
-static int setup(void **state) {
-    (void)state;
-    ar_init(&rig, NULL);
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    ar_clear(&rig);
-    ar_fini(&rig);
-    return 0;
-}
 
 static uint32_t below(uint32_t n) {
     return rig_random(&seed) % n;
@@ -286,8 +272,8 @@ static void random_descriptors_of_shims(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(addresses_of_random_descriptors),
-        cmocka_unit_test_setup_teardown(random_descriptors_of_memory_tiles, setup, teardown),
-        cmocka_unit_test_setup_teardown(random_descriptors_of_compute_tiles, setup, teardown),
-        cmocka_unit_test_setup_teardown(random_descriptors_of_shims, setup, teardown)};
+        cmocka_unit_test_setup_teardown(random_descriptors_of_memory_tiles, ar_setup, ar_teardown),
+        cmocka_unit_test_setup_teardown(random_descriptors_of_compute_tiles, ar_setup, ar_teardown),
+        cmocka_unit_test_setup_teardown(random_descriptors_of_shims, ar_setup, ar_teardown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

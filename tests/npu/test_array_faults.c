@@ -7,22 +7,8 @@
 
 #include "array_rig.h"
 
-static struct array_rig rig;
 static uint32_t host_in[256], host_out[256];
 static const struct ar_tile mem = {1, 1}, core = {1, 2}, shim = {1, 0};
-
-static int setup(void **state) {
-    (void)state;
-    ar_init(&rig, NULL);
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    ar_clear(&rig);
-    ar_fini(&rig);
-    return 0;
-}
 
 /* ------------------------------------------------------------------ a design that works */
 
@@ -430,5 +416,5 @@ int main(void) {
                                        TEST(cores),
                                        TEST(streams),
                                        TEST(registers)};
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, ar_setup, ar_teardown);
 }

@@ -8,29 +8,7 @@
 #include "array_rig.h"
 #include "npu/emu/array_impl.h"
 
-static struct array_rig rig;
 static uint32_t host_in[20000], host_out[20000];
-
-static int setup(void **state) {
-    (void)state;
-    ar_init(&rig, NULL);
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    ar_clear(&rig);
-    ar_fini(&rig);
-    return 0;
-}
-
-static struct wi_bd plain(uint32_t base, uint32_t words) {
-    struct wi_bd bd = {{0}};
-    bd.v[WI_BD_BASE] = base;
-    bd.v[WI_BD_LENGTH] = words;
-    bd.v[WI_BD_VALID] = 1;
-    return bd;
-}
 
 static struct channel *channel(struct ar_tile t, bool mm2s, int number) {
     return &wi_arr_tile(rig.array, t.col, t.row)->channel[mm2s][number];
@@ -63,7 +41,7 @@ static void note_transfer(void *user, const struct wi_array_span *s) {
  * the last word's end of the descriptor) */
 static uint64_t drain(struct ar_tile t, bool strided) {
     begin();
-    struct wi_bd bd = plain(t.row == 1 ? 0x20000 : 0, 256);
+    struct wi_bd bd = ar_plain(t.row == 1 ? 0x20000 : 0, 256);
     bd.v[WI_BD_ACQ] = 1;
     bd.v[WI_BD_ACQ_ID] = t.row == 1 ? 64 : 0;
     bd.v[WI_BD_ACQ_VALUE] = -1;
@@ -118,7 +96,7 @@ static int history(struct ar_tile t, uint32_t words, uint64_t taken[HISTORY]) {
 static void receive(uint32_t bd_words, bool locked) {
     struct ar_tile mem = {0, 1}, core = {0, 2};
     begin();
-    struct wi_bd from = plain(0x20000, 64), to = plain(0, bd_words);
+    struct wi_bd from = ar_plain(0x20000, 64), to = ar_plain(0, bd_words);
     ar_bd(&rig.load, mem, 0, &from);
     to.v[WI_BD_ACQ] = locked;
     to.v[WI_BD_ACQ_VALUE] = -1;
@@ -190,7 +168,7 @@ static void latency_of_switches(void **state) {
         struct ar_tile mem = {0, 1}, to = {0, row};
         uint64_t sent;
         begin();
-        struct wi_bd from = plain(0x20000, 8), into = plain(0, 8);
+        struct wi_bd from = ar_plain(0x20000, 8), into = ar_plain(0, 8);
         ar_bd(&rig.load, mem, 0, &from);
         ar_bd(&rig.load, to, 0, &into);
         ar_queue(&rig.load, to, false, 0, 0, 1, false);
@@ -224,7 +202,7 @@ static void note_shim(void *user, const struct wi_array_span *s) {
 static void tasks(int n, uint32_t words) {
     struct ar_tile mem = {0, 1}, shim = {0, 0};
     begin();
-    struct wi_bd in = plain(0x20000, words), out = plain(0x20000, words);
+    struct wi_bd in = ar_plain(0x20000, words), out = ar_plain(0x20000, words);
     in.v[WI_BD_REL_ID] = out.v[WI_BD_ACQ_ID] = 64;
     in.v[WI_BD_REL_VALUE] = 1;
     out.v[WI_BD_ACQ] = 1;
@@ -311,7 +289,8 @@ static void rate_of_scattering(void **state) {
     uint64_t took[2];
     for (int i = 0; i < 2; i++) {
         begin();
-        struct wi_bd out = plain(0x20000, 512), through = plain(0, 512), in = plain(0x21000, 512);
+        struct wi_bd out = ar_plain(0x20000, 512), through = ar_plain(0, 512),
+                     in = ar_plain(0x21000, 512);
         through.v[WI_BD_REL_ID] = 1;
         through.v[WI_BD_REL_VALUE] = 1;
         ar_bd(&rig.load, from, 0, &out);
@@ -382,7 +361,7 @@ static void a_core_sees_a_lock_of_the_dma_late(void **state) {
     (void)state;
     struct ar_tile core = {0, 2}, shim = {0, 0};
     begin();
-    struct wi_bd bd = plain(0, 16);
+    struct wi_bd bd = ar_plain(0, 16);
     bd.v[WI_BD_REL_ID] = 1;
     bd.v[WI_BD_REL_VALUE] = 1;
     ar_bd(&rig.load, core, 0, &bd);
@@ -411,5 +390,5 @@ int main(void) {
                                        TEST(rate_of_scattering),
                                        TEST(costs_of_the_controller),
                                        TEST(a_core_sees_a_lock_of_the_dma_late)};
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, ar_setup, ar_teardown);
 }

@@ -10,22 +10,8 @@
 #include "npu/emu/array_impl.h"
 #include "rig.h"
 
-static struct array_rig rig;
 static uint32_t host_in[4096], host_out[4096];
 static uint64_t seed = 99;
-
-static int setup(void **state) {
-    (void)state;
-    ar_init(&rig, NULL);
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    ar_clear(&rig);
-    ar_fini(&rig);
-    return 0;
-}
 
 static void begin(struct array_rig *r) {
     ar_clear(r);
@@ -34,14 +20,6 @@ static void begin(struct array_rig *r) {
     memset(host_out, 0, sizeof host_out);
     ar_buffer(r, host_in, sizeof host_in);
     ar_buffer(r, host_out, sizeof host_out);
-}
-
-static struct wi_bd plain(uint32_t base, uint32_t words) {
-    struct wi_bd bd = {{0}};
-    bd.v[WI_BD_BASE] = base;
-    bd.v[WI_BD_LENGTH] = words;
-    bd.v[WI_BD_VALID] = 1;
-    return bd;
 }
 
 static struct wi_bd locked(struct wi_bd bd, int acquire, int release) {
@@ -92,7 +70,7 @@ static void queues_keep_order(void **state) {
         begin(&rig);
         for (uint32_t i = 0; i < n; i++) {
             uint32_t words = 1 + rig_random(&seed) % 20, times = 1 + rig_random(&seed) % 6;
-            struct wi_bd bd = plain(0x20000 + 100 * i, words);
+            struct wi_bd bd = ar_plain(0x20000 + 100 * i, words);
             ar_bd(&rig.load, mem, 2 * i, &bd);
             ar_queue(&rig.load, mem, true, 2, 2 * i, times, false);
             for (uint32_t k = 0; k < times; k++)
@@ -121,7 +99,7 @@ static void tokens_are_counted(void **state) {
     struct ar_tile mem = {0, 1}, shim = {0, 0};
     for (int waits = 3; waits <= 4; waits++) {
         begin(&rig);
-        struct wi_bd bd = plain(0x20000, 8);
+        struct wi_bd bd = ar_plain(0x20000, 8);
         ar_bd(&rig.load, mem, 0, &bd);
         ar_queue(&rig.load, mem, true, 0, 0, 5, false);
         ar_route_down(&rig.load, mem, 0, 0, 0);
@@ -153,7 +131,7 @@ static void tasks_of_memory_tiles_at_run_time(void **state) {
     ar_write(&rig.load, shim, WI_MAP_SLOT, 14,
              26u << 24 | 0x1f0135); /* with the shim's own tokens */
     for (int round = 0; round < 2; round++) {
-        struct wi_bd bd = plain(0x20000 + 32 * (uint32_t)round, 32);
+        struct wi_bd bd = ar_plain(0x20000 + 32 * (uint32_t)round, 32);
         ar_shim_bd(&rig.insts, 2, 4, 1, 128 * (uint64_t)round, 32);
         ar_queue(&rig.insts, shim, false, 0, 4, 1, true);
         ar_bd(&rig.insts, mem, 3, &bd);
@@ -204,7 +182,7 @@ static void packets_share_a_lane(void **state) {
         begin(&rig);
         wi_cfg_block(&rig.load, WI_TILE_ADDR(1, 2, 0), host_in, 256);
         for (uint32_t i = 0; i < 2; i++) {
-            struct wi_bd bd = plain(64 * i, 16);
+            struct wi_bd bd = ar_plain(64 * i, 16);
             bd.v[WI_BD_PACKET] = 1;
             bd.v[WI_BD_PACKET_ID] = 1 + i;
             bd.v[WI_BD_PACKET_TYPE] = 5;
@@ -215,7 +193,7 @@ static void packets_share_a_lane(void **state) {
             ar_write(&rig.load, core, WI_MAP_SLAVE, 1 + i, 0xc0000000);
             ar_write(&rig.load, core, WI_MAP_SLOT, 1 + i, 0x1f0103 | (1 + i) << 24 | i << 4);
             /* in the memory tile by id to S2MM 0 and 1 */
-            struct wi_bd to = plain(0x20000 + 1000 * i, drop ? 64 : 68);
+            struct wi_bd to = ar_plain(0x20000 + 1000 * i, drop ? 64 : 68);
             ar_bd(&rig.load, mem, i ? 24 : 0, &to);
             ar_queue(&rig.load, mem, false, i, i ? 24 : 0, 1, false);
             ar_write(&rig.load, mem, WI_MAP_MASTER, i,
@@ -254,12 +232,12 @@ static void packets_end_descriptors(void **state) {
         wi_cfg_block(&rig.load, WI_TILE_ADDR(0, 1, 0), host_in, 256);
         uint32_t n = 5, from = 0;
         for (uint32_t i = 0; i < n; i++) {
-            struct wi_bd bd = plain(0x20000 + from, lengths[i] + (join == 2 && i == 4));
+            struct wi_bd bd = ar_plain(0x20000 + from, lengths[i] + (join == 2 && i == 4));
             bd.v[WI_BD_NO_TLAST] = join == 1 && i == 1;
             bd.v[WI_BD_USE_NEXT] = i + 1 < n;
             bd.v[WI_BD_NEXT] = i + 1;
             ar_bd(&rig.load, mem, i, &bd);
-            struct wi_bd to = plain(100 * i, 64);
+            struct wi_bd to = ar_plain(100 * i, 64);
             to.v[WI_BD_USE_NEXT] = i + 1 < n;
             to.v[WI_BD_NEXT] = i + 1;
             ar_bd(&rig.load, core, i, &to);
@@ -295,13 +273,13 @@ static void multicast_waits_for_all(void **state) {
     struct ar_tile mem = {0, 1};
     begin(&rig);
     wi_cfg_block(&rig.load, WI_TILE_ADDR(0, 1, 0), host_in, 128);
-    struct wi_bd from = plain(0x20000, 128);
+    struct wi_bd from = ar_plain(0x20000, 128);
     ar_bd(&rig.load, mem, 0, &from);
     ar_queue(&rig.load, mem, true, 0, 0, 1, false);
     ar_route(&rig.load, mem, WI_SWITCH_DMA, 0, WI_SWITCH_NORTH, 0);
     for (int row = 2; row <= 5; row++) {
         struct ar_tile t = {0, row};
-        struct wi_bd to = locked(plain(0, 128), row == 4 ? 0 : -1, -1);
+        struct wi_bd to = locked(ar_plain(0, 128), row == 4 ? 0 : -1, -1);
         ar_bd(&rig.load, t, 0, &to);
         ar_queue(&rig.load, t, false, 1, 0, 1, false);
         ar_route(&rig.load, t, WI_SWITCH_SOUTH, 0, WI_SWITCH_DMA, 1);
@@ -333,7 +311,7 @@ static void streams_of_cores(void **state) {
     struct ar_tile mem = {2, 1}, core = {2, 2};
     begin(&rig);
     wi_cfg_block(&rig.load, WI_TILE_ADDR(2, 1, 0), host_in, 8);
-    struct wi_bd from = plain(0x20000, 8), to = plain(0x20100, 8);
+    struct wi_bd from = ar_plain(0x20000, 8), to = ar_plain(0x20100, 8);
     ar_bd(&rig.load, mem, 0, &from);
     ar_bd(&rig.load, mem, 1, &to);
     ar_queue(&rig.load, mem, true, 0, 0, 1, false);
@@ -427,7 +405,7 @@ static void core_against_drain(void **state) {
     uint64_t lost[2];
     for (int same = 0; same < 2; same++) {
         begin(&rig);
-        struct wi_bd bd = plain(same ? 0 : 0x2000, 2048);
+        struct wi_bd bd = ar_plain(same ? 0 : 0x2000, 2048);
         bd.v[WI_BD_STEP0] = 0;
         ar_bd(&rig.load, core, 0, &bd);
         ar_queue(&rig.insts, core, true, 0, 0, 1, false);
@@ -467,8 +445,8 @@ static void busy_array(struct array_rig *r) {
         struct ar_tile mem = {col, 1}, shim = {col, 0};
         for (int row = 2; row <= 5; row++) {
             struct ar_tile t = {col, row};
-            struct wi_bd in = locked(plain(0x400, WORDS), 0, 1),
-                         out = locked(plain(0x400, WORDS), 2, 0);
+            struct wi_bd in = locked(ar_plain(0x400, WORDS), 0, 1),
+                         out = locked(ar_plain(0x400, WORDS), 2, 0);
             char text[1000];
             in.v[WI_BD_USE_NEXT] = out.v[WI_BD_USE_NEXT] = 1;
             out.v[WI_BD_NEXT] = 1;
@@ -485,7 +463,7 @@ static void busy_array(struct array_rig *r) {
                 ar_route(&r->load, (struct ar_tile){col, under}, WI_SWITCH_NORTH, row - 2,
                          WI_SWITCH_SOUTH, row - 2);
             ar_route(&r->load, mem, WI_SWITCH_NORTH, row - 2, WI_SWITCH_DMA, row - 2);
-            struct wi_bd gather = plain(0x20000 + 0x1000 * (uint32_t)(row - 2), WORDS * ROUNDS);
+            struct wi_bd gather = ar_plain(0x20000 + 0x1000 * (uint32_t)(row - 2), WORDS * ROUNDS);
             uint32_t channel = (uint32_t)row - 2, bd = channel % 2 ? 24 + channel : channel;
             ar_bd(&r->load, mem, bd, &gather);
             ar_queue(&r->load, mem, false, channel, bd, 1, false);
@@ -641,5 +619,5 @@ int main(void) {
                                        TEST(threads_change_nothing),
                                        TEST(timelines_have_no_gaps),
                                        TEST(cuts_change_little)};
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, ar_setup, ar_teardown);
 }

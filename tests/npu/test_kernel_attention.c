@@ -42,8 +42,7 @@ static int setup(void **state) {
         [MASK] = wi_att_mask_emit,     [VALUES] = wi_att_values_emit,
         [FINISH] = wi_att_finish_emit};
     for (int i = 0; i < ROUTINES; i++) {
-        krig_build(&code[i][0], emit[i], WI_PIPELINED);
-        krig_build(&code[i][1], emit[i], WI_SERIAL);
+        krig_build_both(code[i], emit[i]);
     }
     krig_init(&rig);
     return 0;
@@ -131,10 +130,9 @@ static void load(const struct problem *p) {
 /* The low 16 bits of a sum's pattern / 2^6, to nearest even. */
 static uint16_t host_score(const struct problem *p, int q, int key) {
     float sum = p->c[q / 16];
-    uint32_t bits;
     for (int d = 0; d < D; d += 8)
         sum = krig_mac(sum, 8, &p->k[key][d], &p->q[q][d]);
-    memcpy(&bits, &sum, 4);
+    uint32_t bits = krig_bits(sum);
     return (uint16_t)((bits + 31 + (bits >> 6 & 1)) >> 6);
 }
 
@@ -494,12 +492,10 @@ static void budgets(void **state) {
         const char *name;
         int bound;
         size_t cycles, bytes;
-    } limits[ROUTINES] = {[START] = {"start", 768 + 60, 900, 256},
-                          [SCORES] = {"scores", 1536, 1700, 1700},
-                          [REFERENCE] = {"reference", 192 + 240, 1000, 576},
-                          [MASK] = {"mask", 192, 480, 208},
-                          [VALUES] = {"values", 576 + 1536, 2300, 3600},
-                          [FINISH] = {"finish", 1536, 2200, 1536}};
+    } limits[ROUTINES] = {
+        [START] = {"start", 768 + 60, 900, 256},           [SCORES] = {"scores", 1536, 1700, 1700},
+        [REFERENCE] = {"reference", 192 + 240, 1000, 576}, [MASK] = {"mask", 192, 480, 208},
+        [VALUES] = {"values", 576 + 1536, 2300, 3600},     [FINISH] = {"finish", 1536, 2200, 1536}};
     fill(&problem, 1);
     load(&problem);
     load_keys(&problem, 0);

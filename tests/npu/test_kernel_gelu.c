@@ -16,8 +16,7 @@ static struct krig rig;
 
 static int setup(void **state) {
     (void)state;
-    krig_build(&code[0], wi_gelu_emit, WI_PIPELINED);
-    krig_build(&code[1], wi_gelu_emit, WI_SERIAL);
+    krig_build_both(code, wi_gelu_emit);
     krig_init(&rig);
     return 0;
 }
@@ -32,14 +31,8 @@ static int teardown(void **state) {
 
 /* ---------------------------------------------------------------- plain C */
 
-static float lanes(float acc, uint16_t a0, uint16_t a1, uint16_t b0, uint16_t b1) {
-    const uint16_t a[2] = {a0, a1}, b[2] = {b0, b1};
-    return krig_mac(acc, 2, a, b);
-}
-
 static uint16_t pattern(float sum) {
-    uint32_t bits;
-    memcpy(&bits, &sum, 4);
+    uint32_t bits = krig_bits(sum);
     return (uint16_t)((bits + 31 + (bits >> 6 & 1)) >> 6);
 }
 
@@ -49,13 +42,14 @@ static uint16_t host_gelu(uint16_t x) {
     const uint16_t c3 = krig_bf16(-0.025634765625f / 2), c4 = krig_bf16(0.001312255859375f / 4);
     const float base = 1024 + 512 + 127 - 1.00843294f - 1.5849625f; /* log2(3) */
     uint16_t a = x & 0x7fff, t = a < 0x4140 ? a : 0x4140;
-    float square = lanes(0, t, t, t, t);
+    float square = krig_mac2(0, t, t, t, t);
     uint16_t hi = krig_bf16(square), lo = krig_bf16(krig_add(square, -krig_f32(hi)));
-    uint16_t t3 = krig_bf16(lanes(0, hi, lo, t, t)), t4 = krig_bf16(lanes(0, hi, lo, hi, lo));
-    float p = lanes(lanes(base, t, t, c1, c1), hi, lo, c2, c2);
-    p = lanes(p, t3, t4, c3, c4);
-    uint16_t g = pattern(p), e = krig_bf16(lanes(0, g, g & 0xff80, (g & 0x7f) | one, two));
-    return krig_bf16(lanes(x & sign ? 0 : krig_f32(x), t ^ sign, 0, e, 0));
+    uint16_t t3 = krig_bf16(krig_mac2(0, hi, lo, t, t)),
+             t4 = krig_bf16(krig_mac2(0, hi, lo, hi, lo));
+    float p = krig_mac2(krig_mac2(base, t, t, c1, c1), hi, lo, c2, c2);
+    p = krig_mac2(p, t3, t4, c3, c4);
+    uint16_t g = pattern(p), e = krig_bf16(krig_mac2(0, g, g & 0xff80, (g & 0x7f) | one, two));
+    return krig_bf16(krig_mac2(x & sign ? 0 : krig_f32(x), t ^ sign, 0, e, 0));
 }
 
 static double exact_gelu(double x) {

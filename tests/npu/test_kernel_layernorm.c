@@ -107,8 +107,7 @@ static uint16_t negative(uint16_t bf16) {
 
 /* acc + a b + c d */
 static float mac2(float acc, uint16_t a, uint16_t b, uint16_t c, uint16_t d) {
-    const uint16_t x[] = {a, c}, y[] = {b, d};
-    return krig_mac(acc, 2, x, y);
+    return krig_mac2(acc, a, c, b, d);
 }
 
 static float from_bits(uint32_t bits) {
@@ -117,15 +116,9 @@ static float from_bits(uint32_t bits) {
     return v;
 }
 
-static uint32_t to_bits(float v) {
-    uint32_t bits;
-    memcpy(&bits, &v, 4);
-    return bits;
-}
-
 /* features / sqrt(v) as emit_scales() computes it. */
 static float host_root(float v, uint16_t features) {
-    uint32_t bits = to_bits(v), q = bits >> 17, rest = bits & 0x1ffff;
+    uint32_t bits = krig_bits(v), q = bits >> 17, rest = bits & 0x1ffff;
     q += rest > 0x10000 || (rest == 0x10000 && q & 1);
     uint16_t y = (uint16_t)(0x5f37 - q), quarter = y - 0x100, half = y - 0x80;
     struct parts p = split(v);

@@ -18,8 +18,7 @@ static uint16_t input[ROWS][LONGEST], want[ROWS][LONGEST];
 
 static int setup(void **state) {
     (void)state;
-    krig_build(&code[0], wi_softmax_emit, WI_PIPELINED);
-    krig_build(&code[1], wi_softmax_emit, WI_SERIAL);
+    krig_build_both(code, wi_softmax_emit);
     krig_init(&rig);
     return 0;
 }
@@ -34,31 +33,20 @@ static int teardown(void **state) {
 
 /* ---------------------------------------------------------------- plain C */
 
-static uint32_t bits_of(float v) {
-    uint32_t bits;
-    memcpy(&bits, &v, 4);
-    return bits;
-}
-
-static float twice(float acc, uint16_t a0, uint16_t a1, uint16_t b0, uint16_t b1) {
-    const uint16_t a[2] = {a0, a1}, b[2] = {b0, b1};
-    return krig_mac(acc, 2, a, b);
-}
-
 static uint16_t minus(uint16_t v) {
     return v ^ 0x8000;
 }
 
 /* v as two bf16; the first is cut off or rounded. */
 static void split(uint16_t part[2], double v, bool cut) {
-    part[0] = cut ? (uint16_t)(bits_of((float)v) >> 16) : krig_bf16((float)v);
+    part[0] = cut ? (uint16_t)(krig_bits((float)v) >> 16) : krig_bf16((float)v);
     double rest = v - krig_f32(part[0]);
-    part[1] = cut ? (uint16_t)(bits_of((float)rest) >> 16) : krig_bf16((float)rest);
+    part[1] = cut ? (uint16_t)(krig_bits((float)rest) >> 16) : krig_bf16((float)rest);
 }
 
 /* 3 x 2^(n + f), 0 below the reach. */
 static float host_power(uint16_t x, const uint16_t scale[2], float c, float limit) {
-    uint32_t bits = bits_of(twice(c, x, x, scale[0], scale[1]));
+    uint32_t bits = krig_bits(krig_mac2(c, x, x, scale[0], scale[1]));
     uint16_t g = krig_f32(x) < limit ? 0 : (uint16_t)((bits + 31 + (bits >> 6 & 1)) >> 6);
     uint16_t whole = g & 0xff80, h = (g & 0x7f) | 0x3f80, two = 0x4000;
     return krig_mac(krig_mac(0, 1, &g, &h), 1, &whole, &two);
@@ -66,8 +54,8 @@ static float host_power(uint16_t x, const uint16_t scale[2], float c, float limi
 
 /* y + y (1 - v y) */
 static float newton(const uint16_t v[2], uint16_t y) {
-    uint16_t rest = krig_bf16(twice(1, minus(v[0]), minus(v[1]), y, y)), half = y - 0x80;
-    return twice(krig_f32(y), rest, rest, half, half);
+    uint16_t rest = krig_bf16(krig_mac2(1, minus(v[0]), minus(v[1]), y, y)), half = y - 0x80;
+    return krig_mac2(krig_f32(y), rest, rest, half, half);
 }
 
 static void host_factor(uint16_t factor[2], float sum) {
@@ -80,7 +68,7 @@ static void host_factor(uint16_t factor[2], float sum) {
 
 /* The least bf16 not below v. */
 static float round_up(float v) {
-    uint16_t cut = (uint16_t)(bits_of(v) >> 16);
+    uint16_t cut = (uint16_t)(krig_bits(v) >> 16);
     return krig_f32(cut) < v ? krig_f32(v > 0 ? cut + 1 : cut) : krig_f32(cut);
 }
 
@@ -92,8 +80,8 @@ static void host_row(uint16_t *y, const uint16_t *x, const struct wi_softmax_sha
     for (int i = 1; i < s->valid; i++)
         most = krig_f32(x[i]) > krig_f32(most) ? x[i] : most;
     split(scale, octaves, true);
-    float c = twice(1663, minus(most), minus(most), scale[0], scale[1]);
-    float limit = round_up(twice((float)(-126 / octaves), most, most, half, half));
+    float c = krig_mac2(1663, minus(most), minus(most), scale[0], scale[1]);
+    float limit = round_up(krig_mac2((float)(-126 / octaves), most, most, half, half));
     for (int i = 0; i < s->valid; i++) {
         power[i] = host_power(x[i], scale, c, limit);
         lane[i % 16] = krig_add(lane[i % 16], power[i]);
@@ -104,7 +92,7 @@ static void host_row(uint16_t *y, const uint16_t *x, const struct wi_softmax_sha
     host_factor(factor, lane[0]);
     for (int i = 0; i < s->length; i++) {
         uint16_t p = i < s->valid ? krig_bf16(power[i]) : 0;
-        y[i] = krig_bf16(twice(0, p, p, factor[0], factor[1]));
+        y[i] = krig_bf16(krig_mac2(0, p, p, factor[0], factor[1]));
     }
 }
 
