@@ -45,39 +45,13 @@ def median_ms(run, repeats=3, warm_up=True):
 
 # ---------------------------------------------------------------- a model file of random weights
 
-def shapes(state, layers):
-    def norm(prefix):
-        return [(f"{prefix}.weight", (state,)), (f"{prefix}.bias", (state,))]
-
-    def linear(prefix, n_out, n_in, bias=True):
-        return [(f"{prefix}.weight", (n_out, n_in))] + [(f"{prefix}.bias", (n_out,))] * bias
-
-    def blocks(side, attentions):
-        for prefix in (f"{side}.blocks.{i}" for i in range(layers)):
-            for attention in attentions:
-                for name in ("query", "key", "value", "out"):
-                    yield from linear(f"{prefix}.{attention}.{name}", state, state, name != "key")
-                yield from norm(f"{prefix}.{attention}_ln")
-            yield from linear(f"{prefix}.mlp.0", 4 * state, state)
-            yield from linear(f"{prefix}.mlp.2", state, 4 * state)
-            yield from norm(f"{prefix}.mlp_ln")
-
-    yield "encoder.positional_embedding", (N_AUDIO_CTX, state)
-    for i, n_in in (1, N_MELS), (2, state):
-        yield f"encoder.conv{i}.weight", (state, n_in, 3)
-        yield f"encoder.conv{i}.bias", (state, 1)
-    yield from blocks("encoder", ["attn"])
-    yield from norm("encoder.ln_post")
-    yield "decoder.positional_embedding", (N_TEXT_CTX, state)
-    yield "decoder.token_embedding.weight", (N_VOCAB, state)
-    yield from blocks("decoder", ["attn", "cross_attn"])
-    yield from norm("decoder.ln")
-
-
 def write_ggml(path, size):
     """An f16 file of whisper.cpp's format whose end token is never the likeliest."""
     import numpy as np
+    sys.path.insert(0, str(HERE.parent / "tests/cli"))
+    import tiny_model
     state, heads, layers = SIZES[size]
+    tiny_model.N_STATE, tiny_model.N_LAYER = state, layers
     rng = np.random.default_rng(0)
     with open(path, "wb") as f:
         f.write(struct.pack("<12i", 0x67676D6C, N_VOCAB, N_AUDIO_CTX, state, heads, layers, N_TEXT_CTX, state,
@@ -87,7 +61,7 @@ def write_ggml(path, size):
         for i in range(N_WORDS):
             word = f" w{i}".encode() if i != 220 else b" "  # whisper.cpp looks for the blank
             f.write(struct.pack("<i", len(word)) + word)
-        for name, shape in shapes(state, layers):
+        for name, shape in tiny_model.tensors(N_VOCAB):
             plain = len(shape) == 1 or "positional" in name or name.endswith("bias")
             values = rng.standard_normal(shape, np.float32) * np.float32(0.02)
             if name.endswith(("_ln.weight", "ln.weight", "ln_post.weight")):
@@ -117,7 +91,8 @@ def wisp(level):
         return {"encoder": bench["encoder_ms"], "with K/V": bench["encoder_ms"] + bench["cross_kv_ms"],
                 "token": bench["decoder_ms_per_token"],
                 "60 s": float(whole.split()[0])} | {
-                    k: bench[k] for k in ("encoder_gflop", "peak_gflops", "beam5_step_ms", "memory_read_gb_s", "decoder_mb_per_token")}
+                    k: bench[k] for k in ("encoder_gflop", "peak_gflops", "beam5_step_ms", "memory_read_gb_s",
+                                          "decoder_mb_per_token")}
     return measure
 
 

@@ -50,10 +50,7 @@ INLINE void pair_rows(const value *a, const value *b, int n, uint32_t *units) {
     for (int c = 0; c < n; c++)
         units[c] = a[c] | (b ? (uint32_t)b[c] << 16 : 0);
 #else
-    if (n == NR)
-        memcpy(units, a, NR * sizeof *units); /* of known size: no call */
-    else
-        memcpy(units, a, (size_t)n * sizeof *units);
+    copy_row(units, a, n, NR);
 #endif
 }
 

@@ -202,13 +202,8 @@ static void gather_block(const struct wi_panel_source *s, int n, int p, int k,
                          float x[WI_PANEL_BLOCK][WI_PANEL_ROWS]) {
     int cols = k - p < WI_PANEL_BLOCK ? k - p : WI_PANEL_BLOCK;
     memset(x, 0, sizeof(float[WI_PANEL_BLOCK][WI_PANEL_ROWS]));
-    for (int c = 0; s->transposed && c < cols; c++) {
-        const uint8_t *from = s->data + (size_t)(p + c) * s->stride;
-        if (n == WI_PANEL_ROWS)
-            memcpy(x[c], from, sizeof x[c]); /* of known size: no call */
-        else
-            memcpy(x[c], from, (size_t)n * sizeof *x[c]);
-    }
+    for (int c = 0; s->transposed && c < cols; c++)
+        copy_row(x[c], s->data + (size_t)(p + c) * s->stride, n, WI_PANEL_ROWS);
     for (int r = 0; !s->transposed && r < n; r++) {
         float row[WI_PANEL_BLOCK];
         size_t offset = (size_t)p / (size_t)wi_dtype_block(s->type) * wi_dtype_block_bytes(s->type);

@@ -29,6 +29,13 @@ INLINE void store_values(value *p, vf x) {
     store(p, x);
 #endif
 }
+/* n floats or units; of `usual` many, a constant, without a call. */
+INLINE void copy_row(void *dst, const void *src, int n, int usual) {
+    if (n == usual)
+        memcpy(dst, src, (size_t)usual * sizeof(float));
+    else
+        memcpy(dst, src, (size_t)n * sizeof(float));
+}
 INLINE vf splat(float x) {
     return x - (vf){0};
 }
