@@ -471,9 +471,9 @@ static void whole_attention(void **state) {
             *k = krig_bf16(krig_f32(*k) * sets[i].scale);
             *v &= sets[i].positive ? 0x7fff : 0xffff;
         }
-        for (int j = 0; sets[i].bias && j < MAX_KEYS; j++)
+        for (int j = 0; sets[i].bias != 0 && j < MAX_KEYS; j++)
             problem.k[j][0] = krig_bf16(sets[i].bias);
-        for (int j = 0; sets[i].bias && j < QUERIES; j++)
+        for (int j = 0; sets[i].bias != 0 && j < QUERIES; j++)
             problem.q[j][0] = 0x3f80;
         uint64_t cycles = whole(&problem, false);
         compare(&problem, &worst, &correlation);
