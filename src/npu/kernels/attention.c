@@ -115,13 +115,13 @@ static void emit_scores(struct wi_build *b) {
 /* ---------------------------------------------------------------- exponential */
 
 struct exponential {
-    struct wi_vreg zero, exponent, fraction, one, two_low, two_high; /* x */
+    struct wi_vreg zero, exponent, fraction, one, c_low, c_high; /* x */
     struct wi_vreg low_lanes, high_lanes;                            /* r: lanes to keep as bits */
     struct wi_vreg lanes, tile;                                      /* r: configurations */
 };
 
-/* x = patterns of 32 scores: 3 x 2^s in fp32 of its low and high 16, as
- * 2^n ((1 + f)^2 + 2) = 3 x 2^(n + f) within 0.27 %. */
+/* x = patterns of 32 scores: (1 + c) 2^s in fp32 of its low and high 16, as
+ * 2^n ((1 + f)^2 + c) (WI_EXP2_C). */
 static void exp_pair(struct wi_build *b, const struct exponential *e, struct wi_vreg x,
                      struct wi_vreg p[2]) {
     struct wi_vreg g = wi_k_x(b, "2^n (1 + f)"), power = wi_k_x(b, "2^n"), f = wi_k_x(b, "f");
@@ -136,7 +136,7 @@ static void exp_pair(struct wi_build *b, const struct exponential *e, struct wi_
         WI_OP(b, VSEL_16, wi_r(own), wi_r(h), wi_r(e->zero),
               wi_r(half ? e->low_lanes : e->high_lanes));
         wi_k_mul(b, square, g, own, e->lanes);
-        wi_k_mac(b, p[half], square, power, half ? e->two_high : e->two_low, e->lanes);
+        wi_k_mac(b, p[half], square, power, half ? e->c_high : e->c_low, e->lanes);
     }
 }
 
@@ -182,7 +182,7 @@ static void emit_exp(struct wi_build *b) {
                             .exponent = wi_k_fill(b, 0xff80, "exponent"),
                             .fraction = wi_k_fill(b, 0x007f, "fraction"),
                             .one = wi_k_fill(b, 0x3f80, "1")};
-    struct wi_vreg two = wi_k_fill(b, 0x4000, "2");
+    struct wi_vreg c = wi_k_fill(b, WI_EXP2_C, "c");
     struct wi_vreg n = wi_build_const(b, WI_FAMILY_R, WI_ATT_QUERIES / 4, "tiles of queries");
     struct wi_vreg in = PARAM(b, s, "scores"), out = PARAM(b, s, "powers");
     struct wi_vreg l_in = PARAM(b, l, "l"), l_out = PARAM(b, l, "l"), walk_l[2];
@@ -195,8 +195,8 @@ static void emit_exp(struct wi_build *b) {
     e.high_lanes = wi_build_const(b, WI_FAMILY_R, -0x10000, "high lanes");
     e.lanes = wi_build_const(b, WI_FAMILY_R, WI_MAC_LANES, "product of lanes");
     e.tile = wi_build_const(b, WI_FAMILY_R, WI_MAC_TILE, "addition");
-    e.two_low = fill_half(b, &e, two, false);
-    e.two_high = fill_half(b, &e, two, true);
+    e.c_low = fill_half(b, &e, c, false);
+    e.c_high = fill_half(b, &e, c, true);
     wi_build_loop(b, (struct wi_loop){.name = "exp", .steps = n});
     exp_step(b, &e, in, walk_in, out, walk_out, l_in, l_out, walk_l);
     wi_build_end_loop(b);

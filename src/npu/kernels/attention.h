@@ -2,10 +2,10 @@
  * weighted sum of values, with the layouts of the encoder's row streams.
  *
  *   S = K Q^T + c      as 16-bit patterns of 2^n (1 + f), from the bits of sums near 1536
- *   P = 3 x 2^S, l += P (fp32), P in place of S as bf16
+ *   P = 3.03 x 2^S, l += P (fp32), P in place of S as bf16
  *   O += V^T P^T       fp32
  *
- * log2(e) / sqrt(64) is part of Q.  A query's factor 3 x 2^(c - ..) cancels in O / l.
+ * log2(e) / sqrt(64) is part of Q.  A query's factor 3.03 x 2^(c - ..) cancels in O / l.
  *
  * Memory, at a pitch of 4096 bytes (panels of 3072 at the start of each, pieces of 1024 behind):
  *   q   4 panels: [24 groups of 4 queries][2] tiles of 8 d x 4 queries

@@ -14,6 +14,10 @@ enum {
     WI_ROUND_EVEN = 12 /* crRnd: to nearest, ties to even */
 };
 
+/* bf16 bits of c in 2^n ((1 + f)^2 + c), which is (1 + c) 2^(n + f) within 0.30 %: of all c the one
+ * of the least error, 0.107 % rms (2: 0.188 %). */
+enum { WI_EXP2_C = 0x4002 }; /* 2.03125 */
+
 /* Modes of vshuffle, of a = low, b = high 512 bits, by what the result is. */
 enum {
     WI_EVEN_32 = 4,        /* 32-bit elements 0, 2 ... of a, then of b */

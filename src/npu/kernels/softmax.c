@@ -273,7 +273,7 @@ static void find_limits(struct wi_build *b, const struct softmax *k) {
 /* ---------------------------------------------------------------- powers of 2 */
 
 struct powers {
-    struct wi_vreg zero, exponent, one, two_low, two_high; /* x */
+    struct wi_vreg zero, exponent, one, c_low, c_high; /* x */
     struct wi_vreg low_lanes, high_lanes;                  /* lanes to select as bits */
     struct wi_vreg shift;
 };
@@ -282,14 +282,14 @@ static struct powers begin_powers(struct wi_build *b) {
     struct powers e = {.zero = wi_k_fill(b, 0, "0"),
                        .exponent = wi_k_fill(b, 0xff80, "exponent"),
                        .one = wi_k_fill(b, 0x3f80, "1"),
-                       .two_low = wi_k_x(b, "2, 0"),
-                       .two_high = wi_k_x(b, "0, 2"),
+                       .c_low = wi_k_x(b, "c, 0"),
+                       .c_high = wi_k_x(b, "0, c"),
                        .low_lanes = wi_build_const(b, WI_FAMILY_R, 0xffff, "low lanes"),
                        .high_lanes = wi_build_const(b, WI_FAMILY_R, -0x10000, "high lanes"),
                        .shift = wi_build_const(b, WI_FAMILY_S, SRS_SHIFT, "shift of patterns")};
-    struct wi_vreg two = wi_k_fill(b, 0x4000, "2");
-    WI_OP(b, VSEL_16, wi_r(e.two_low), wi_r(two), wi_r(e.zero), wi_r(e.high_lanes));
-    WI_OP(b, VSEL_16, wi_r(e.two_high), wi_r(two), wi_r(e.zero), wi_r(e.low_lanes));
+    struct wi_vreg c = wi_k_fill(b, WI_EXP2_C, "c");
+    WI_OP(b, VSEL_16, wi_r(e.c_low), wi_r(c), wi_r(e.zero), wi_r(e.high_lanes));
+    WI_OP(b, VSEL_16, wi_r(e.c_high), wi_r(c), wi_r(e.zero), wi_r(e.low_lanes));
     return e;
 }
 
@@ -313,7 +313,7 @@ static struct wi_vreg patterns(struct wi_build *b, const struct softmax *k, cons
     return g;
 }
 
-/* 2^n ((1 + f)^2 + 2) = 3 x 2^(n + f) within 0.27 % of the low and the high 16 lanes. */
+/* 2^n ((1 + f)^2 + c), see WI_EXP2_C, of the low and the high 16 lanes. */
 static void power(struct wi_build *b, const struct softmax *k, const struct powers *e,
                   struct wi_vreg g, struct wi_vreg p[2]) {
     struct wi_vreg whole = wi_k_x(b, "2^n"), f = wi_k_x(b, "f"), h = wi_k_x(b, "1 + f");
@@ -326,7 +326,7 @@ static void power(struct wi_build *b, const struct softmax *k, const struct powe
         WI_OP(b, VSEL_16, wi_r(own), wi_r(h), wi_r(e->zero),
               wi_r(half ? e->low_lanes : e->high_lanes));
         wi_k_mul(b, square, g, own, k->lanes);
-        wi_k_mac(b, p[half], square, whole, half ? e->two_high : e->two_low, k->lanes);
+        wi_k_mac(b, p[half], square, whole, half ? e->c_high : e->c_low, k->lanes);
     }
 }
 
@@ -340,7 +340,7 @@ static void load_limits(struct wi_build *b, const struct cursor *at, uint8_t ban
     wi_build_load(b, wi_low(limit), wi_k_walk(at->p, at->walk, banks, at->stream));
 }
 
-/* x becomes 3 x 2^y; sums of lanes to the rows' state. */
+/* x becomes 3.03 x 2^y; sums of lanes to the rows' state. */
 static void raise(struct wi_build *b, const struct softmax *k) {
     struct powers e = begin_powers(b);
     struct cursor in[2], out[2], limits = state(b, STREAM_LIMITS), sums = state(b, STREAM_SUMS);
