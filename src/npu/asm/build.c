@@ -256,6 +256,25 @@ struct wi_vreg wi_build_const(struct wi_build *b, enum wi_family family, int32_t
     return r;
 }
 
+static void lock_op(struct wi_build *b, bool by_number, enum wi_opcode number, enum wi_opcode reg,
+                    const struct wi_arg args[2], uint8_t stream) {
+    wi_build_op(b, by_number ? number : reg, args);
+    if (!b->err.code)
+        b->ops[b->n_ops - 1].stream = stream;
+}
+
+void wi_build_acquire(struct wi_build *b, struct wi_arg lock, struct wi_vreg value,
+                      uint8_t stream) {
+    const struct wi_arg args[] = {lock, wi_r(value)};
+    lock_op(b, lock.kind == WI_ARG_IMM, WI_OP_ACQ_IMM, WI_OP_ACQ, args, stream);
+}
+
+void wi_build_release(struct wi_build *b, struct wi_arg lock, struct wi_vreg value,
+                      uint8_t stream) {
+    const struct wi_arg args[] = {lock, wi_r(value)};
+    lock_op(b, lock.kind == WI_ARG_IMM, WI_OP_REL_IMM, WI_OP_REL, args, stream);
+}
+
 /* ---------------------------------------------------------------- regions */
 
 static struct wi_ir_region *new_region(struct wi_build *b) {

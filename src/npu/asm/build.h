@@ -142,6 +142,12 @@ void wi_build_set(struct wi_build *b, struct wi_vreg dst, int32_t value);
 struct wi_vreg wi_build_const(struct wi_build *b, enum wi_family family, int32_t value,
                               const char *name);
 
+/* Take from or give to a lock (a number or an r): accesses of the stream that it guards, 0: all,
+ * stay behind an acquire and in front of a release.  value, an r: minus what an acquire waits for
+ * and takes; what a release gives. */
+void wi_build_acquire(struct wi_build *b, struct wi_arg lock, struct wi_vreg value, uint8_t stream);
+void wi_build_release(struct wi_build *b, struct wi_arg lock, struct wi_vreg value, uint8_t stream);
+
 /* Operations between these make a loop.  Loops do not nest. */
 void wi_build_loop(struct wi_build *b, struct wi_loop loop);
 void wi_build_end_loop(struct wi_build *b);

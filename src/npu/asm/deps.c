@@ -6,8 +6,9 @@
 #include "base/mem.h"
 #include "npu/asm/sched.h"
 
-/* Bundles between the last store and the release of a lock, docs/npu-proof.md. */
-enum { STORE_TO_RELEASE = 7 };
+/* Bundles between the last access and the release of a lock: stores as docs/npu-proof.md has them,
+ * loads until they have read memory. */
+enum { STORE_TO_RELEASE = 7, LOAD_TO_RELEASE = 5 };
 
 /* ---------------------------------------------------------------- resources */
 
@@ -34,6 +35,9 @@ static void add_uses(const struct wi_build *b, const struct wi_ir_op *op, unsign
     } else {
         use(a, info->slot, 0, 0, false);
     }
+    for (unsigned s = 0; wi_is_acquire(id) && s < WI_N_SLOTS; s++)
+        if (s == WI_SLOT_LDA || s == WI_SLOT_LDB || s == WI_SLOT_ST)
+            use(a, s, 0, 0, true); /* no memory access waits with it */
 }
 
 /* The same operation in its two forms occupies what either does. */
@@ -163,16 +167,28 @@ static int memory_stage(const struct wi_isa_info *info) {
     return t->mem_stage[1] ? t->mem_stage[1] : t->mem_stage[0];
 }
 
+bool wi_is_acquire(unsigned id) {
+    return id == WI_OP_ACQ || id == WI_OP_ACQ_IMM;
+}
+
+/* Of a lock operation and an access that it guards. */
+static int guard_distance(const struct wi_isa_info *a, bool a_stores, struct wi_order x,
+                          struct wi_order y) {
+    if (x.stream && y.stream && x.stream != y.stream)
+        return WI_NO_ORDER;
+    return a_stores ? STORE_TO_RELEASE : a->kind == WI_KIND_LOCK ? 1 : LOAD_TO_RELEASE;
+}
+
 int wi_order_distance(struct wi_order x, struct wi_order y) {
     const struct wi_isa_info *a = wi_isa_info(x.id), *b = wi_isa_info(y.id);
     bool a_stores = a->kind == WI_KIND_STORE || a->kind == WI_KIND_RMW;
     bool b_stores = b->kind == WI_KIND_STORE || b->kind == WI_KIND_RMW;
     if (a->kind == b->kind && (a->kind == WI_KIND_CASCADE || a->kind == WI_KIND_STREAM))
         return a->slot == b->slot ? 1 : WI_NO_ORDER;
+    if (a->kind == WI_KIND_LOCK && b->kind == WI_KIND_LOCK)
+        return 1;
     if (a->kind == WI_KIND_LOCK || b->kind == WI_KIND_LOCK)
-        return a_stores                                   ? STORE_TO_RELEASE
-               : x.banks || y.banks || a->kind == b->kind ? 1
-                                                          : WI_NO_ORDER;
+        return x.banks || y.banks ? guard_distance(a, a_stores, x, y) : WI_NO_ORDER;
     if (!x.banks || !y.banks || x.stream != y.stream || !(a_stores || b_stores))
         return WI_NO_ORDER;
     return memory_stage(a) - memory_stage(b) + (a_stores ? 1 : 0);

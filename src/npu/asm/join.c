@@ -64,8 +64,10 @@ static bool memory_clash(const struct wi_row *x, unsigned i, const struct wi_row
     struct wi_order a = {x->op[i].id, x->banks[i], x->stream[i]};
     struct wi_order b = {y->op[k].id, y->banks[k], y->stream[k]};
     bool meet = (a.banks & b.banks) && memory_stage(a.id) == distance + memory_stage(b.id);
+    bool waits =
+        distance == 0 && ((wi_is_acquire(a.id) && b.banks) || (wi_is_acquire(b.id) && a.banks));
     int order = wi_order_distance(a, b);
-    return meet || (order != WI_NO_ORDER && distance < order);
+    return meet || waits || (order != WI_NO_ORDER && distance < order);
 }
 
 bool wi_rows_clash(const struct wi_row *x, const struct wi_row *y, int distance) {

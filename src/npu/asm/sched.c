@@ -288,15 +288,22 @@ static void start_at_zero(struct wi_sched *s) {
         s->time[i] -= first;
 }
 
-/* Bundles until all results of an operation have landed and its memory access is done. */
+/* Bundles until all results of an operation have landed, its ports are free and its memory access
+ * is done, also for who takes over by a lock. */
 static int finish_time(const struct wi_build *b, const struct wi_ir_op *op) {
+    enum { TAKE_OVER = 2 };
     struct wi_ir_access a[WI_IR_MAX_ACCESSES];
+    struct wi_isa_port_use port[WI_ISA_MAX_PORTS];
+    struct wi_isa_op sample = wi_ir_sample(b, op->id[0], op->arg);
     const struct wi_isa_timing_info *t = wi_isa_timing_info(wi_isa_info(op->id[0])->timing);
-    int n = wi_ir_accesses(b, op, a), last = 1;
+    int n = wi_ir_accesses(b, op, a), n_ports = wi_isa_ports(&sample, port), last = 1;
+    for (int i = 0; i < n_ports; i++)
+        last = port[i].last > last ? port[i].last : last;
     for (int i = 0; i < n; i++)
         last = a[i].stage > last ? a[i].stage : last;
     for (int i = 0; i < 2; i++)
-        last = t->mem_stage[i] > last ? t->mem_stage[i] : last;
+        if (t->mem_stage[i] && t->mem_stage[i] + TAKE_OVER > last)
+            last = t->mem_stage[i] + TAKE_OVER;
     return last;
 }
 

@@ -83,13 +83,15 @@ static inline int wi_sees(const struct wi_touch *write, const struct wi_touch *r
     return write->at - read->at - (write->bypass && write->bypass == read->bypass);
 }
 
-/* Bundles from x to y, which comes later in the program, that memory, queues and locks ask for. */
+/* Bundles from x to y, which comes later in the program, that memory, queues and locks ask for.  A
+ * lock's stream is the one that it guards, 0: all. */
 struct wi_order {
     uint16_t id;
     uint8_t banks, stream;
 };
 enum { WI_NO_ORDER = -99 };
 int wi_order_distance(struct wi_order x, struct wi_order y);
+bool wi_is_acquire(unsigned id); /* which shares its bundle with no memory access */
 
 /* One operation a bundle in the order of the program, each finished before the next. */
 void wi_sched_serial(struct wi_sched *s);
