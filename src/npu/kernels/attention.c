@@ -14,7 +14,14 @@ enum {
     FIRST_CONSTANT = 0x44c00000, /* 1536: scores as they are */
     /* 1663 - reference as a float: 1024, and in its bits 13 to 0 what is more */
     CONSTANT_BASE = 0x44800000 + ((WI_ATT_OFFSET - 1024) << 13),
-    SRS_SHIFT = 6 /* from 13 fraction bits to bf16's 7 */
+    SRS_SHIFT = 6, /* from 13 fraction bits to bf16's 7 */
+    /* The guard's: high halves of fp32, of 8 octaves each, and to nearest. */
+    HALF_SHIFT = 16,
+    HALF_OF_START = 0x44c0,       /* 1536: within the window */
+    HALF_LEAST = 0x44a1,          /* of sums from 1284 on: y = -379 */
+    HALF_BEYOND = 0x44dd,         /* of sums from 1764 on: y = 101 */
+    HALF_LEAST_SUM = 0x0d80,      /* 2^-100 */
+    LOWEST_REFERENCE = -128 * 128 /* so that 127 - reference is less than 256 */
 };
 enum {
     STREAM_Q = 1,
@@ -26,14 +33,21 @@ enum {
     STREAM_O_OUT,
     STREAM_L,
     STREAM_L_OUT,
-    STREAM_C
+    STREAM_C,
+    STREAM_STATUS = 255 /* that of the parameters */
 };
 
 /* vshuffle: 16-bit elements, 8 x 4 to 4 x 8; 128-bit elements 0, 2 or 1, 3 of both registers */
 enum { TRANSPOSE_8x4 = 28, EVEN_128 = 8, ODD_128 = 9, ODD_64 = 7, ODD_16 = 3 };
 
+#define STATUS_AT offsetof(struct wi_att_params, status)
 #define PARAM(b, field, name)                                                                      \
     wi_k_param(b, WI_FAMILY_P, offsetof(struct wi_att_params, field), name)
+
+static void store_status(struct wi_build *b, struct wi_vreg status) {
+    struct wi_vreg p0 = wi_fixed(WI_REG_P);
+    wi_build_store(b, status, wi_k_at(p0, (int32_t)STATUS_AT, WI_ANY_BANK, STREAM_STATUS));
+}
 
 /* ---------------------------------------------------------------- scores */
 
@@ -48,7 +62,8 @@ static struct wi_vreg walk_scores(struct wi_build *b, int step) {
 struct scores {
     struct wi_vreg pq, pk, ps, pc, walk_q, walk_k, walk_s, walk_c;
     struct wi_vreg tile, shift;
-    struct wi_vreg acc[8][2]; /* tiles of 4 keys x 4 queries */
+    struct wi_vreg cm[8], acc[8][2];    /* tiles of 4 keys x 4 queries, and their pairs */
+    struct wi_vreg most, least, halves; /* x, of high halves of sums; s: shift to these */
 };
 
 /* The two tiles of 16 d at a pointer, which then goes on. */
@@ -60,6 +75,16 @@ static void load_pair(struct wi_build *b, struct wi_vreg x[2], struct wi_vreg p,
     wi_build_load(b, wi_low(x[1]), wi_k_at(p, TILE, bank, stream));
     wi_build_load(b, wi_high(x[0]), wi_k_at(p, 32, bank, stream));
     wi_build_load(b, wi_low(x[0]), wi_k_walk(p, walk, bank, stream));
+}
+
+/* The largest and the least high half of sums in each lane. */
+static void watch_pair(struct wi_build *b, const struct scores *s, int i) {
+    struct wi_vreg x = wi_k_x(b, "high halves");
+    struct wi_vreg mask[2] = {wi_build_reg(b, WI_FAMILY_R, "mask"),
+                              wi_build_reg(b, WI_FAMILY_R, "mask")};
+    WI_OP(b, VSRS_S16_S32_X, wi_r(x), wi_r(s->cm[i]), wi_r(s->halves));
+    WI_OP(b, VMAX_LT_S16, wi_r(s->most), wi_r(mask[0]), wi_r(x), wi_r(s->most));
+    WI_OP(b, VMIN_GE_S16, wi_r(s->least), wi_r(mask[1]), wi_r(x), wi_r(s->least));
 }
 
 /* 16 d of 32 keys and 8 queries; a block's first products are added to the constant. */
@@ -85,6 +110,20 @@ static void scores_step(struct wi_build *b, const struct scores *s) {
     for (int j = 0; j < 2; j++)
         for (int i = 0; i < 8; i++)
             wi_build_store_s16(b, s->acc[i][j], s->shift, wi_k_walk(s->ps, s->walk_s, 2, STREAM_S));
+    for (int i = 0; i < 8; i++)
+        watch_pair(b, s, i);
+}
+
+/* Lanes whose sums left the window, to the status. */
+static void report_hits(struct wi_build *b, const struct scores *s) {
+    struct wi_vreg mask[2], status = wi_k_param(b, WI_FAMILY_R, STATUS_AT, "status");
+    for (int i = 0; i < 2; i++)
+        mask[i] = wi_build_reg(b, WI_FAMILY_R, "outside");
+    WI_OP(b, VLT_S16, wi_r(mask[0]), wi_r(s->least), wi_r(wi_k_fill(b, HALF_LEAST, "least")));
+    WI_OP(b, VGE_S16, wi_r(mask[1]), wi_r(s->most), wi_r(wi_k_fill(b, HALF_BEYOND, "beyond")));
+    for (int i = 0; i < 2; i++)
+        WI_OP(b, OR, wi_r(status), wi_r(status), wi_r(mask[i]));
+    store_status(b, status);
 }
 
 static void emit_scores(struct wi_build *b) {
@@ -105,19 +144,27 @@ static void emit_scores(struct wi_build *b) {
     s.walk_s = walk_scores(b, 32);
     s.shift = wi_build_const(b, WI_FAMILY_S, SRS_SHIFT, "shift of scores");
     wi_k_round_even(b);
-    for (int i = 0; i < 16; i++)
-        s.acc[i / 2][i % 2] = wi_k_bm(b, "score");
+    for (int i = 0; i < 8; i++) {
+        s.cm[i] = wi_build_reg(b, WI_FAMILY_CM, "scores");
+        s.acc[i][0] = wi_low(s.cm[i]);
+        s.acc[i][1] = wi_high(s.cm[i]);
+    }
+    s.halves = wi_build_const(b, WI_FAMILY_S, HALF_SHIFT, "shift to high halves");
+    s.most = wi_k_fill(b, HALF_OF_START, "most");
+    s.least = wi_k_fill(b, HALF_OF_START, "least");
     wi_build_loop(b, (struct wi_loop){"scores", n, blocks, .overrun = true});
     scores_step(b, &s);
     wi_build_end_loop(b);
+    report_hits(b, &s);
+    wi_build_cut(b);
 }
 
 /* ---------------------------------------------------------------- exponential */
 
 struct exponential {
     struct wi_vreg zero, exponent, fraction, one, c_low, c_high; /* x */
-    struct wi_vreg low_lanes, high_lanes;                            /* r: lanes to keep as bits */
-    struct wi_vreg lanes, tile;                                      /* r: configurations */
+    struct wi_vreg low_lanes, high_lanes;                        /* r: lanes to keep as bits */
+    struct wi_vreg lanes, tile;                                  /* r: configurations */
 };
 
 /* x = patterns of 32 scores: (1 + c) 2^s in fp32 of its low and high 16, as
@@ -387,8 +434,9 @@ void wi_att_mask_emit(struct wi_build *b) {
 
 void wi_att_start_emit(struct wi_build *b) {
     struct wi_vreg zero = wi_k_fill(b, 0, "0"), first = wi_k_x(b, "first constant");
-    struct wi_vreg n = wi_build_const(b, WI_FAMILY_R, WI_ATT_QUERIES * WI_ATT_D / 64, "steps");
-    struct wi_vreg groups = wi_build_const(b, WI_FAMILY_R, GROUPS, "groups of queries");
+    store_status(b, wi_build_const(b, WI_FAMILY_R, 0, "status"));
+    struct wi_vreg n = wi_build_const(b, WI_FAMILY_R, WI_ATT_QUERIES * WI_ATT_D / 32, "steps");
+    struct wi_vreg halves = wi_build_const(b, WI_FAMILY_R, 2 * GROUPS, "halves of groups");
     struct wi_vreg o = PARAM(b, o, "O"), l = PARAM(b, l, "l"), c = PARAM(b, c, "constants");
     struct wi_vreg walk_o =
         wi_k_walk_2d(b, "walk of O", (struct wi_walk){PANEL / 32, 32, 0, 0, PITCH + 32 - PANEL});
@@ -397,14 +445,13 @@ void wi_att_start_emit(struct wi_build *b) {
     WI_OP(b, VBCST_32, wi_r(first),
           wi_r(wi_build_const(b, WI_FAMILY_R, FIRST_CONSTANT, "first constant")));
     wi_build_loop(b, (struct wi_loop){.name = "O = 0", .steps = n});
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < 4; i++)
         wi_build_store(b, wi_low(zero), wi_k_walk(o, walk_o, 4, STREAM_O));
     wi_build_end_loop(b);
-    wi_build_loop(b, (struct wi_loop){.name = "l = 0", .steps = groups});
-    for (int i = 0; i < 8; i++)
+    wi_build_loop(b, (struct wi_loop){.name = "l = 0", .steps = halves});
+    for (int i = 0; i < 4; i++)
         wi_build_store(b, wi_low(zero), wi_k_walk(l, walk_l, 4, STREAM_L));
-    for (int i = 0; i < 2; i++)
-        wi_build_store(b, wi_low(first), wi_k_next(c, 32, 4, STREAM_C));
+    wi_build_store(b, wi_low(first), wi_k_next(c, 32, 4, STREAM_C));
     wi_build_end_loop(b);
 }
 
@@ -443,6 +490,7 @@ static void emit_constants(struct wi_build *b) {
     struct wi_vreg shift = wi_build_const(b, WI_FAMILY_R, SRS_SHIFT, "shift of scores");
     struct wi_vreg lane = wi_build_const(b, WI_FAMILY_R, 0, "lane");
     struct wi_vreg pc = PARAM(b, c, "constants");
+    struct wi_vreg lowest = wi_k_fill(b, LOWEST_REFERENCE & 0xffff, "lowest reference");
     struct wi_vreg p = PARAM(b, s, "scores"), most = {0, 0, 0};
     struct wi_vreg walk =
         wi_k_walk_2d(b, "walk of scores", (struct wi_walk){4, PITCH, 0, 0, FAR_SCORES - 3 * PITCH});
@@ -454,18 +502,20 @@ static void emit_constants(struct wi_build *b) {
         wi_build_load(b, wi_high(x), wi_k_at(p, TILE * i + 32, 2, STREAM_S));
         wi_build_load(b, wi_low(x),
                       i ? wi_k_at(p, TILE * i, 2, STREAM_S) : wi_k_walk(p, walk, 2, STREAM_S));
-        most = i < 15 ? larger(b, most, x) : x;
+        most = larger(b, i < 15 ? most : lowest, x);
     }
     store_constant(b, most, fold, base, shift, lane, pc);
     wi_build_end_loop(b);
 }
 
-/* What c brings, added to scores made without it: 32 keys of 4 queries a step. */
+/* What c brings, added to scores made without it: 32 keys of 4 queries a step.  Those that would
+ * be below 0 become 0, as the sum of 16 bits may not hold them. */
 static void emit_shift(struct wi_build *b) {
     struct wi_vreg n = wi_build_const(b, WI_FAMILY_R, WI_ATT_QUERIES / 4, "tiles of queries");
     struct wi_vreg shift = wi_build_const(b, WI_FAMILY_S, SRS_SHIFT, "shift of scores");
     struct wi_vreg pc = PARAM(b, c, "constants"), c = wi_k_bm(b, "constant");
-    struct wi_vreg add = wi_k_x(b, "constant as a score");
+    struct wi_vreg add = wi_k_x(b, "constant as a score"), least = wi_k_x(b, "becomes 0");
+    struct wi_vreg zero = wi_k_fill(b, 0, "0");
     struct wi_vreg walk_c =
         wi_k_walk_2d(b, "walk of constants", (struct wi_walk){4, 0, 0, 0, TILE});
     struct pass p = pass(b);
@@ -474,9 +524,10 @@ static void emit_shift(struct wi_build *b) {
     wi_build_load(b, wi_low(c), wi_k_walk(pc, walk_c, 4, STREAM_C));
     WI_OP(b, VSRS_S16_S32_W, wi_r(wi_low(add)), wi_r(c), wi_r(shift));
     WI_OP(b, VSRS_S16_S32_W, wi_r(wi_high(add)), wi_r(c), wi_r(shift));
+    WI_OP(b, VSUB_16, wi_r(least), wi_r(zero), wi_r(add));
     for (int i = 3; i >= 0; i--) {
         struct wi_vreg x = load_scores(b, &p, i), shifted = wi_k_x(b, "shifted");
-        WI_OP(b, VADD_16, wi_r(shifted), wi_r(x), wi_r(add));
+        WI_OP(b, VADD_16, wi_r(shifted), wi_r(larger(b, x, least)), wi_r(add));
         store_scores(b, &p, i, shifted);
     }
     wi_build_end_loop(b);
@@ -500,12 +551,10 @@ struct finish {
 /* 1 / v in two bf16, within 2^-14: an estimate from v's bits and two Newton steps, y + y (1 - v y).
  */
 static struct wi_vreg reciprocal(struct wi_build *b, const struct finish *f, struct wi_vreg v,
-                                 struct wi_vreg magic, struct wi_vreg one, struct wi_vreg shift) {
-    struct wi_vreg bits = wi_k_x(b, "bits"), y = wi_k_x(b, "y"), next = wi_k_bm(b, "y");
+                                 struct wi_vreg bits, struct wi_vreg magic, struct wi_vreg one) {
+    struct wi_vreg y = wi_k_x(b, "y"), next = wi_k_bm(b, "y");
     struct wi_vreg parts = wi_k_split(b, v, NULL, f->sum), one_f32 = wi_k_bm(b, "1");
     wi_k_widen(b, one_f32, wi_low(one));
-    WI_OP(b, VSRS_S16_S32_W, wi_r(wi_low(bits)), wi_r(v), wi_r(shift));
-    WI_OP(b, VSRS_S16_S32_W, wi_r(wi_high(bits)), wi_r(v), wi_r(shift));
     WI_OP(b, VSUB_16, wi_r(y), wi_r(magic), wi_r(bits));
     for (int i = 0; i < 2; i++) {
         struct wi_vreg h = wi_k_bm(b, "1 - v y"), left = wi_k_x(b, "1 - v y, 1");
@@ -523,6 +572,17 @@ static struct wi_vreg reciprocal(struct wi_build *b, const struct finish *f, str
     return wi_k_split(b, next, NULL, f->sum);
 }
 
+/* The high halves of 16 sums, twice; those below 2^-100, or negative, count as hits. */
+static struct wi_vreg bits_of_sums(struct wi_build *b, struct wi_vreg v, struct wi_vreg shift,
+                                   struct wi_vreg least, struct wi_vreg status) {
+    struct wi_vreg bits = wi_k_x(b, "bits"), mask = wi_build_reg(b, WI_FAMILY_R, "too small");
+    WI_OP(b, VSRS_S16_S32_W, wi_r(wi_low(bits)), wi_r(v), wi_r(shift));
+    WI_OP(b, VSRS_S16_S32_W, wi_r(wi_high(bits)), wi_r(v), wi_r(shift));
+    WI_OP(b, VLT_S16, wi_r(mask), wi_r(bits), wi_r(least));
+    WI_OP(b, OR, wi_r(status), wi_r(status), wi_r(mask));
+    return bits;
+}
+
 /* 1 / l, 16 queries a step, in place of scores: a tile is 4 times 4 queries' high parts and 4 times
  * their low parts, in bf16; 8 of them in a piece. */
 static void emit_reciprocals(struct wi_build *b, const struct finish *f) {
@@ -536,7 +596,9 @@ static void emit_reciprocals(struct wi_build *b, const struct finish *f) {
     struct wi_vreg odd = wi_build_const(b, WI_FAMILY_R, ODD_128, "odd quarters");
     struct wi_vreg magic = wi_k_fill(b, 0x7ef3, "estimate of 1 / l");
     struct wi_vreg one = wi_k_fill(b, 0x3f80, "1");
-    struct wi_vreg shift = wi_build_const(b, WI_FAMILY_S, 16, "shift to bf16");
+    struct wi_vreg shift = wi_build_const(b, WI_FAMILY_S, HALF_SHIFT, "shift to bf16");
+    struct wi_vreg least = wi_k_fill(b, HALF_LEAST_SUM, "2^-100");
+    struct wi_vreg status = wi_k_param(b, WI_FAMILY_R, STATUS_AT, "status");
     wi_build_loop(b, (struct wi_loop){.name = "1 / l", .steps = n, .apart = true});
     struct wi_vreg l[4], two[2];
     for (int i = 0; i < 4; i++) {
@@ -548,8 +610,9 @@ static void emit_reciprocals(struct wi_build *b, const struct finish *f) {
         two[i] = wi_k_x(b, "two partial sums");
         wi_k_move(b, two[i], wi_k_add_neighbours(b, l[2 * i], l[2 * i + 1], even, odd, f->sum));
     }
-    struct wi_vreg r = reciprocal(b, f, wi_k_add_neighbours(b, two[0], two[1], even, odd, f->sum),
-                                  magic, one, shift);
+    struct wi_vreg sum = wi_k_add_neighbours(b, two[0], two[1], even, odd, f->sum);
+    struct wi_vreg bits = bits_of_sums(b, sum, shift, least, status);
+    struct wi_vreg r = reciprocal(b, f, sum, bits, magic, one);
     for (int i = 0; i < 4; i++)
         for (int part = 0; part < 2; part++) {
             struct wi_vreg x = wi_k_x(b, "1 / l");
@@ -557,6 +620,7 @@ static void emit_reciprocals(struct wi_build *b, const struct finish *f) {
             wi_build_store(b, wi_low(x), wi_k_walk(out, walk_out, 2, STREAM_L_OUT));
         }
     wi_build_end_loop(b);
+    store_status(b, status);
 }
 
 /* 4 d of 4 queries times 1 / l, rounded. */

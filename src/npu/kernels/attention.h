@@ -33,7 +33,15 @@ enum { WI_ATT_OFFSET = 1024 + 512 + 127 };
 struct wi_att_params {
     uint32_t q, k, v, s, o, l, c, out;
     uint32_t mask[4]; /* bits: lanes of 8 keys x 4 queries that do not count */
+    uint32_t status;  /* not 0 after finish: out is not to be used */
 };
+
+/* The guard.  Scores count relative to the reference of 16 queries, the largest of their scores with
+ * the first 32 keys.  Results are right while they lie from 379 octaves below it to 101 above,
+ * first scores from -252 to 228, and each l is at least 2^-100; whatever leaves this, NaN included,
+ * sets bits of `status`.  Keys that do not count are watched too, as the mask comes later: 0 is
+ * within unless the reference is below -101 or above 379.  Start clears the word; who finds it set
+ * after finish repeats the head with another form. */
 
 /* Routines, p0 = parameter block.  A head: start; scores, reference, values with the first 32 keys;
  * scores, values with each 32 more; finish.  The mask, where a block has fewer keys, comes before
@@ -44,7 +52,7 @@ void wi_att_reference_emit(struct wi_build *b); /* c from the first scores, whic
 void wi_att_mask_emit(struct wi_build *b);      /* scores of keys that do not count */
 void wi_att_values_emit(struct wi_build *b);    /* exp2 of s in place; l and O go on */
 void wi_att_block_emit(struct wi_build *b);     /* scores and values in one routine */
-/* out = O / l, where all l are > 0; scores are lost. */
+/* out = O / l; scores are lost. */
 void wi_att_finish_emit(struct wi_build *b);
 
 /* The first n_keys of a block count, 0 to 32. */
