@@ -231,18 +231,29 @@ INLINE vf column_max(float x[WI_PANEL_BLOCK][WI_PANEL_ROWS], int v) {
 }
 
 /* The scale with the least squared error of a few: a slightly larger one costs less than the luck of 32
- * roundings may bring, a tenth of the error in all. */
+ * roundings may bring, a tenth of the error in all.  Those tried at once hide each other's latency. */
 INLINE vf best_scale(float x[WI_PANEL_BLOCK][WI_PANEL_ROWS], int v) {
-    enum { TRIES = 8 };
-    vf max = column_max(x, v), best = max / 127.0f, least = splat(INFINITY);
-    for (int t = 0; t < TRIES; t++) {
-        vf scale = max / (float)(127 - t), inverse = 1.0f / scale, error = splat(0);
-        for (int c = 0; c < WI_PANEL_BLOCK; c++) {
-            vf w = load(x[c] + v), rest = w - (round_int8(w * inverse) - ROUNDER) * scale;
-            error += rest * rest;
+    enum { TRIES = 8, AT_ONCE = 4 };
+    vf max = column_max(x, v), best = max / 127.0f, least = splat(INFINITY), per_unit = 1.0f / max;
+    for (int t = 0; t < TRIES; t += AT_ONCE) {
+        vf scale[AT_ONCE], inverse[AT_ONCE], error[AT_ONCE];
+        for (int i = 0; i < AT_ONCE; i++) {
+            scale[i] = max * (1.0f / (float)(127 - t - i));
+            inverse[i] = per_unit * (float)(127 - t - i);
+            error[i] = splat(0);
         }
-        best = blend(error < least, scale, best);
-        least = blend(error < least, error, least);
+        for (int c = 0; c < WI_PANEL_BLOCK; c++) {
+            vf w = load(x[c] + v);
+            UNROLLED
+            for (int i = 0; i < AT_ONCE; i++) { /* |w| <= 127 scales, so that none is out of range */
+                vf rest = w - ((w * inverse[i] + ROUNDER) - ROUNDER) * scale[i];
+                error[i] += rest * rest;
+            }
+        }
+        for (int i = 0; i < AT_ONCE; i++) {
+            best = blend(error[i] < least, scale[i], best);
+            least = blend(error[i] < least, error[i], least);
+        }
     }
     return best;
 }

@@ -42,15 +42,38 @@ static void name_layers(struct wi_enc_weights *weights) {
     }
 }
 
-/* The matrices to pack, convolutions first; NULL after the last. */
-static struct wi_enc_matrix *nth_packed(struct wi_enc_weights *w, int i) {
+/* All matrices, convolutions first; NULL after the last. */
+static struct wi_enc_matrix *nth_matrix(struct wi_enc_weights *w, int i) {
     if (i < 2)
         return i == 0 ? &w->conv1 : &w->conv2;
-    if (w->kern->value_type == WI_F32 || i - 2 >= 4 * w->model->dims.n_audio_layer)
+    if (i - 2 >= 4 * w->model->dims.n_audio_layer)
         return NULL;
     struct wi_enc_layer *layer = &w->layers[(i - 2) / 4];
     struct wi_enc_matrix *matrices[4] = {&layer->qkv, &layer->out, &layer->mlp_in, &layer->mlp_out};
     return matrices[(i - 2) % 4];
+}
+
+/* Whether it is packed when the model is opened: convolutions and operands of bf16 products always,
+ * f32 where that takes at most twice the bytes that the file has, which are given back.  The portable
+ * level, whose decoder leaves its weights in the file too, is for little memory instead. */
+static bool is_kept(const struct wi_enc_weights *w, const struct wi_enc_matrix *m) {
+    if (m == &w->conv1 || m == &w->conv2 || w->kern->value_type == WI_BF16)
+        return true;
+    if (w->kern->level == WI_PORTABLE)
+        return false;
+    for (int i = 0; i < m->n_parts; i++)
+        if (2 * wi_dtype_row_bytes(m->parts[i]->type, (size_t)m->k) < (size_t)m->k * sizeof(float))
+            return false;
+    return true;
+}
+
+/* The next matrix that is kept, from number *i on, which is set behind it; NULL: none. */
+static struct wi_enc_matrix *next_kept(struct wi_enc_weights *w, int *i) {
+    struct wi_enc_matrix *m;
+    while ((m = nth_matrix(w, (*i)++)) != NULL)
+        if (is_kept(w, m))
+            return m;
+    return NULL;
 }
 
 /* One panel of a convolution at a time: rows [n_in, 3] of the file become [3, n_in]. */
@@ -105,14 +128,14 @@ static void pack_parts(const struct wi_enc_weights *weights, struct wi_pool *poo
 static int pack_all(struct wi_enc_weights *weights, struct wi_pool *pool, struct wisp_error *err) {
     struct wi_enc_matrix *w;
     size_t n_units = 0;
-    for (int i = 0; (w = nth_packed(weights, i)) != NULL; i++)
+    for (int i = 0; (w = next_kept(weights, &i)) != NULL;)
         n_units += wi_packed_units(weights->kern, w->n, w->k);
     weights->units = wi_malloc64(n_units, sizeof *weights->units);
     if (!weights->units)
         return wi_err_nomem(err, "the encoder's packed weights");
     uint32_t *packed = weights->units;
-    for (int i = 0; (w = nth_packed(weights, i)) != NULL; i++) {
-        if (i < 2) {
+    for (int i = 0; (w = next_kept(weights, &i)) != NULL;) {
+        if (w == &weights->conv1 || w == &weights->conv2) {
             int rc = pack_conv(weights, pool, w, packed, err);
             if (rc != WISP_OK)
                 return rc;
@@ -152,7 +175,7 @@ int wi_enc_weights_create(struct wi_enc_weights **out, const struct wi_model *mo
 
 void wi_enc_weights_release_source(struct wi_enc_weights *weights) {
     struct wi_enc_matrix *w;
-    for (int i = 0; (w = nth_packed(weights, i)) != NULL; i++)
+    for (int i = 0; (w = next_kept(weights, &i)) != NULL;)
         for (int p = 0; p < w->n_parts; p++)
             wi_mapfile_forget(w->parts[p]->data, w->parts[p]->bytes);
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Peak memory of a transcription at base dimensions with five beams: usage: test_memory.py WISP
+"""Peak memory of a transcription at base dimensions with five beams: usage: test_memory.py WISP,
+at the best level of this machine, and f16 at the portable one.
 
 At most 1.5 x the model file + 60 MB for f16, + 110 MB for quantised files.  The files are sparse: all weights
 are 0, so that every token is as likely as any other and each beam grows to its full 224 tokens."""
@@ -44,9 +45,9 @@ def write_zeros(path, kind):
         f.truncate(f.tell())
 
 
-def peak_mb(wisp, model, audio):
+def peak_mb(wisp, model, audio, level):
     # Meson sets MALLOC_PERTURB_, which touches all memory that is only reserved
-    env = {k: v for k, v in os.environ.items() if k != "MALLOC_PERTURB_"}
+    env = {k: v for k, v in os.environ.items() if k != "MALLOC_PERTURB_"} | {"WISP_CPU": level}
     command = [wisp, "-m", model, "-bs", "5", "-nf", "-nt", "-l", "en", "-t", "2", "-np", audio]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=env) as p:
         text = p.stdout.read()
@@ -65,9 +66,11 @@ def main():
         for name, (*kind, beside) in TYPES.items():
             write_zeros(model, kind)
             size = model.stat().st_size / 1e6
-            peak, most = peak_mb(sys.argv[1], model, audio), 1.5 * size + beside
-            print(f"{name}: file {size:.0f} MB, peak {peak:.0f} MB, at most {most:.0f}")
-            bad |= peak > most
+            most = 1.5 * size + beside
+            for level in ("portable", "") if name == "f16" else ("",):  # slow: the largest only
+                peak = peak_mb(sys.argv[1], model, audio, level)
+                print(f"{name} {level or 'best'}: file {size:.0f} MB, peak {peak:.0f} MB, at most {most:.0f}")
+                bad |= peak > most
     return bad
 
 

@@ -1,5 +1,5 @@
 /* Every kernel of every level this machine has, against f64 oracles, on random, ragged and extreme
- * inputs that end at a guard page.  `kcheck --bench` prints speeds instead, `--accuracy` largest
+ * inputs that end at a guard page.  `kcheck --bench [LEVEL]` prints speeds instead, `--accuracy` largest
  * errors. The bounds are those of docs/numerics.md, which derives them. */
 #include "kbench.h"
 
@@ -597,7 +597,8 @@ int main(int argc, char **argv) {
     if (bench_only || (argc > 1 && strcmp(argv[1], "--accuracy") == 0)) {
         for (int level = 0; level < WI_N_LEVELS; level++) {
             enum wi_level got;
-            if (wi_level_parse(&got, wi_level_name(level), NULL) != WISP_OK)
+            const char *name = wi_level_name(level);
+            if (wi_level_parse(&got, name, NULL) != WISP_OK || (argc > 2 && strcmp(argv[2], name)))
                 continue;
             wi_kern_select(&kern, got);
             if (bench_only)
