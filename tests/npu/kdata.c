@@ -46,10 +46,10 @@ static double ulp(double y) {
     return ldexp(1, e - 8);
 }
 
-static double correlation(const uint16_t *got, const double *y, int n) {
+static double correlation(const float *got, const double *y, int n) {
     double gy = 0, gg = 0, yy = 0;
     for (int i = 0; i < n; i++) {
-        double g = krig_f32(got[i]);
+        double g = got[i];
         gy += g * y[i];
         gg += g * g;
         yy += y[i] * y[i];
@@ -57,7 +57,7 @@ static double correlation(const uint16_t *got, const double *y, int n) {
     return gy / sqrt(gg * yy);
 }
 
-struct kdata_error kdata_measure(const uint16_t *got, const double *y, int rows, int n) {
+struct kdata_error kdata_measure_f32(const float *got, const double *y, int rows, int n) {
     double *error = malloc((size_t)(rows * n) * sizeof *error);
     assert_non_null(error);
     for (int r = 0; r < rows; r++) {
@@ -65,11 +65,21 @@ struct kdata_error kdata_measure(const uint16_t *got, const double *y, int rows,
         for (int i = r * n; i < (r + 1) * n; i++)
             most = fmax(most, fabs(y[i]));
         for (int i = r * n; i < (r + 1) * n; i++)
-            error[i] = fabs(krig_f32(got[i]) - y[i]) / ulp(fmax(fabs(y[i]), most / 256));
+            error[i] = fabs((double)got[i] - y[i]) / ulp(fmax(fabs(y[i]), most / 256));
     }
     qsort(error, (size_t)(rows * n), sizeof *error, by_value);
     struct kdata_error e = {error[rows * n / 2], error[rows * n - 1],
                             correlation(got, y, rows * n)};
     free(error);
+    return e;
+}
+
+struct kdata_error kdata_measure(const uint16_t *got, const double *y, int rows, int n) {
+    float *wide = malloc((size_t)(rows * n) * sizeof *wide);
+    assert_non_null(wide);
+    for (int i = 0; i < rows * n; i++)
+        wide[i] = krig_f32(got[i]);
+    struct kdata_error e = kdata_measure_f32(wide, y, rows, n);
+    free(wide);
     return e;
 }

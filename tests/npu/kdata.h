@@ -23,5 +23,6 @@ struct kdata_error {
     double median, worst, correlation;
 };
 struct kdata_error kdata_measure(const uint16_t *got, const double *y, int rows, int n);
+struct kdata_error kdata_measure_f32(const float *got, const double *y, int rows, int n);
 
 #endif

@@ -147,6 +147,11 @@ static void recurrence_bound(struct wi_sched *s) {
 
 /* ---------------------------------------------------------------- placing operations one by one */
 
+/* Bundles that a table of what is taken has: a step, or a straight line with much room. */
+static int horizon(const struct wi_sched *s) {
+    return s->cycles ? s->cycles : 24 * s->n_ops + 64;
+}
+
 struct placing {
     struct wi_sched *s;
     struct wi_table table;
@@ -256,11 +261,10 @@ static void place(struct placing *p, int op) {
 bool wi_sched_place(struct wi_sched *s, unsigned seed) {
     struct placing p = {.s = s};
     size_t n = (size_t)s->n_ops;
-    int horizon = s->cycles ? s->cycles : 24 * s->n_ops + 64;
     p.height = wi_calloc(n + 1, sizeof(int));
     p.last = wi_malloc(n + 1, sizeof(int));
     p.placed = wi_calloc(n + 1, sizeof(bool));
-    bool ok = wi_table_init(&p.table, horizon) && p.height && p.last && p.placed;
+    bool ok = wi_table_init(&p.table, horizon(s)) && p.height && p.last && p.placed;
     s->failed |= !ok;
     if (ok) {
         for (size_t i = 0; i < n; i++)
@@ -339,8 +343,9 @@ static int latest_of(const struct wi_sched *s, int op) {
     int t = INT_MAX;
     for (int i = s->edge_start[op]; i < s->edge_start[op + 1]; i++) {
         const struct wi_edge *d = &s->edges[s->edge_list[i]];
-        if (d->from == op && d->to != op && s->time[d->to] - d->lat < t)
-            t = s->time[d->to] - d->lat;
+        int latest = s->time[d->to] + s->cycles * d->dist - d->lat;
+        if (d->from == op && d->to != op && latest < t)
+            t = latest;
     }
     return t;
 }
@@ -348,7 +353,7 @@ static int latest_of(const struct wi_sched *s, int op) {
 /* Loads and constants from as early as possible to as late as possible. */
 static bool sink(struct wi_sched *s) {
     struct wi_table table;
-    bool ok = wi_table_init(&table, 24 * s->n_ops + 64);
+    bool ok = wi_table_init(&table, horizon(s));
     s->failed |= !ok;
     for (int i = 0; ok && i < s->n_ops; i++)
         wi_table_add(&table, &s->alt[i][s->chosen[i]], s->time[i], 1);
@@ -404,7 +409,8 @@ static int schedule_apart(struct wi_sched *s, struct wisp_error *err) {
         s->limit = "chain";
     }
     for (s->cycles = s->bound; s->cycles < MAX_CYCLES; s->cycles++) {
-        bool placed = wi_sched_place(s, 0) && span(s) <= s->cycles && fits(s);
+        bool placed =
+            wi_sched_place(s, 0) && span(s) <= s->cycles && (fits(s) || (sink(s) && fits(s)));
         if (s->failed)
             return wi_err_nomem(err, "a schedule");
         if (placed) {

@@ -25,6 +25,7 @@ enum {
     WI_LOW_HALVES = 10,    /* low half of a, low half of b */
     WI_HIGH_HALVES = 11,   /* high half of a, high half of b */
     WI_WEAVE_64 = 14,      /* 64-bit elements of the low halves of a and b in turn */
+    WI_WEAVE_64_HIGH = 15, /* of the high halves */
     WI_WEAVE_32 = 16,      /* 32-bit elements of the low halves */
     WI_WEAVE_32_HIGH = 17, /* of the high halves */
     WI_WEAVE_16 = 18,      /* 16-bit elements of the low halves */

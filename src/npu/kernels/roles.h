@@ -6,7 +6,7 @@
 #include "npu/asm/link.h"
 #include "npu/kernels/gemm.h"
 
-/* The routines, in the order of struct wi_linked. */
+/* The routines, in the order of struct wi_linked; the last one is the bottom's alone. */
 enum wi_role_routine {
     WI_ROLE_GEMM,
     WI_ROLE_ATTENTION_START,
@@ -17,14 +17,15 @@ enum wi_role_routine {
     WI_ROLE_ATTENTION_FINISH,
     WI_ROLE_GELU,
     WI_ROLE_LAYERNORM_SUMS,
-    WI_ROLE_LAYERNORM_SCALES,
     WI_ROLE_LAYERNORM_APPLY,
+    WI_ROLE_LAYERNORM_F32,
+    WI_ROLE_LAYERNORM_SCALES,
     WI_ROLE_ROUTINES
 };
 
 /* Memory is left for lock code and what else comes; residuals are the GEMM unit's. */
 enum { WI_ROLE_BYTES = 14336 };
 
-const struct wi_routine *wi_role_routines(enum wi_gemm_role role);
+const struct wi_routine *wi_role_routines(enum wi_gemm_role role, int *n);
 
 #endif

@@ -13,7 +13,6 @@ enum {
     ODD_128 = 9,
     ROWS_128 = 12, /* 2 x 4 to 4 x 2 */
     ROWS_128_HIGH = 13,
-    WEAVE_64_HIGH = 15,
     FIRST = 22, /* the first register, the second */
     SECOND = 23,
     FROM_8X4 = 28,
@@ -32,7 +31,7 @@ static const struct {
     uint8_t in, out, mode[4];
 } kinds[WI_TILES_KINDS] = {
     [WI_TILES_COPY] = {IN_ORDER, IN_ORDER, {FIRST, FIRST, SECOND, FIRST}},
-    [WI_TILES_C4_TO_A8] = {SWAPPED, IN_ORDER, {WI_WEAVE_64, WEAVE_64_HIGH, FIRST, SECOND}},
+    [WI_TILES_C4_TO_A8] = {SWAPPED, IN_ORDER, {WI_WEAVE_64, WI_WEAVE_64_HIGH, FIRST, SECOND}},
     [WI_TILES_A8_TO_C4] = {IN_ORDER, SWAPPED, {EVEN_64, ODD_64, FIRST, SECOND}},
     [WI_TILES_TRANSPOSE_A8] = {IN_ORDER, IN_ORDER, {FROM_4X8, FROM_4X8, SECOND, FIRST}},
     [WI_TILES_TRANSPOSE_B8] = {IN_ORDER, IN_ORDER, {FROM_8X4, FROM_8X4, SECOND, FIRST}},
