@@ -4,7 +4,7 @@
 enum {
     PANEL_VECTORS = WI_PANEL_ROWS / VLEN,
     /* Rows of A that share a load of W, as the registers allow. */
-    PANEL_ROWS_AT_ONCE = VLEN == 16 ? 8 : VLEN == 8 ? 4 : 2,
+    PANEL_ROWS_AT_ONCE = VLEN == 16 ? 8 : VLEN == 8 ? 5 : 2,
     PANEL_AHEAD = 2048, /* bytes that are prefetched: the best of 1, 2 and 4 KB */
 };
 
@@ -47,13 +47,20 @@ INLINE void block_int8(int mr, const uint8_t *data, const int16_t *a, size_t lda
     for (int v = 0; v < PANEL_VECTORS; v++)
         acc[i][v] = (vi){0};
     UNROLLED
-    for (int p = 0; p < WI_PANEL_BLOCK / 2; p++)
+    for (int p = 0; p < WI_PANEL_BLOCK / 2; p++) {
+        vpairs w[PANEL_VECTORS];
         UNROLLED
-    for (int v = 0; v < PANEL_VECTORS; v++) {
-        vpairs w = LOAD_PAIRS(block->int8.q[p][v * VLEN]);
+        for (int v = 0; v < PANEL_VECTORS; v++)
+            w[v] = LOAD_PAIRS(block->int8.q[p][v * VLEN]);
         UNROLLED
-        for (int i = 0; i < mr; i++)
-            acc[i][v] = DOT_PAIRS(acc[i][v], w, splat_pair(a + (size_t)i * lda + 2 * p));
+        for (int i = 0; i < mr; i++) {
+            vpairs x = splat_pair(a + (size_t)i * lda + 2 * p);
+            UNROLLED
+            for (int v = 0; v < PANEL_VECTORS; v++) {
+                acc[i][v] = DOT_PAIRS(acc[i][v], w[v], x);
+                KEEP_VECTOR(acc[i][v]); /* or all products come first and their sums become a tree */
+            }
+        }
     }
     UNROLLED
     for (int v = 0; v < PANEL_VECTORS; v++) {
@@ -173,9 +180,9 @@ INLINE void one_panel(enum wi_panel_type type, const struct wi_panel_product *g,
 #if VLEN >= 8
             PANEL_CASE(3)
             PANEL_CASE(4)
+            PANEL_CASE(5)
 #endif
 #if VLEN == 16
-            PANEL_CASE(5)
             PANEL_CASE(6)
             PANEL_CASE(7)
             PANEL_CASE(8)
