@@ -321,6 +321,17 @@ void wi_build_loop(struct wi_build *b, struct wi_loop loop) {
     r->count = count;
 }
 
+void wi_build_between(struct wi_build *b) {
+    bool blocks = b->regions[b->n_regions - 1].loop.blocks.id != 0;
+    struct wi_ir_region *r = blocks ? new_region(b) : NULL;
+    b->when = WI_EVERY_STEP;
+    if (r)
+        r->between = true;
+    else
+        wi_err_set(&b->err, WISP_E_UNSUPPORTED,
+                   "operations between blocks of a loop that has none");
+}
+
 void wi_build_end_loop(struct wi_build *b) {
     b->when = WI_EVERY_STEP;
     new_region(b);

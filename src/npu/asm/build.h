@@ -5,6 +5,8 @@
  * A routine is a row of regions: straight-line blocks and loops that are software pipelined.  The
  * meaning is that of the operations one after the other, each finished before the next begins.
  *
+ * A routine takes its arguments in p0 and what that points to; it leaves r30, r31 and sp alone.
+ *
  * Calls after a failure do nothing; wi_build_finish reports the first one.  A builder belongs to
  * one thread. */
 #ifndef WISP_SRC_NPU_ASM_BUILD_H
@@ -151,6 +153,9 @@ void wi_build_release(struct wi_build *b, struct wi_arg lock, struct wi_vreg val
 /* Operations between these make a loop.  Loops do not nest. */
 void wi_build_loop(struct wi_build *b, struct wi_loop loop);
 void wi_build_end_loop(struct wi_build *b);
+/* Operations from here to the end of the loop come between two blocks, behind the last step of one
+ * and in front of the first of the next, in bundles that have room for them. */
+void wi_build_between(struct wi_build *b);
 
 /* End a straight line that needs too many registers and begin another: registers that are used on
  * both sides are kept for both, all others are free again. */

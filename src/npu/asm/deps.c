@@ -171,12 +171,13 @@ bool wi_is_acquire(unsigned id) {
     return id == WI_OP_ACQ || id == WI_OP_ACQ_IMM;
 }
 
-/* Of a lock operation and an access that it guards. */
-static int guard_distance(const struct wi_isa_info *a, bool a_stores, struct wi_order x,
-                          struct wi_order y) {
-    if (x.stream && y.stream && x.stream != y.stream)
-        return WI_NO_ORDER;
-    return a_stores ? STORE_TO_RELEASE : a->kind == WI_KIND_LOCK ? 1 : LOAD_TO_RELEASE;
+/* Of a lock operation and an access, which it guards or not.  Of stored data the checker knows not
+ * who guards it: all of it is in memory before a release. */
+static int guard_distance(struct wi_order x, struct wi_order y, bool x_stores) {
+    bool guards = !x.stream || !y.stream || x.stream == y.stream;
+    if (x_stores && (guards || !wi_is_acquire(y.id)))
+        return STORE_TO_RELEASE;
+    return !guards ? WI_NO_ORDER : x.banks ? LOAD_TO_RELEASE : 1;
 }
 
 int wi_order_distance(struct wi_order x, struct wi_order y) {
@@ -188,7 +189,7 @@ int wi_order_distance(struct wi_order x, struct wi_order y) {
     if (a->kind == WI_KIND_LOCK && b->kind == WI_KIND_LOCK)
         return 1;
     if (a->kind == WI_KIND_LOCK || b->kind == WI_KIND_LOCK)
-        return x.banks || y.banks ? guard_distance(a, a_stores, x, y) : WI_NO_ORDER;
+        return x.banks || y.banks ? guard_distance(x, y, a_stores) : WI_NO_ORDER;
     if (!x.banks || !y.banks || x.stream != y.stream || !(a_stores || b_stores))
         return WI_NO_ORDER;
     return memory_stage(a) - memory_stage(b) + (a_stores ? 1 : 0);

@@ -57,7 +57,7 @@ static void see_args(struct wi_build *b, unsigned id, const struct wi_arg *args,
 /* Where each register is used and which it may be. */
 static int see_registers(struct wi_build *b) {
     bool(*no)[32] = wi_calloc(b->n_regs, sizeof *no);
-    bool fixed[WI_N_UNITS] = {false};
+    bool fixed[WI_N_UNITS] = {[WI_UNIT_R + 30] = true, [WI_UNIT_R + 31] = true}; /* the caller's */
     if (!no)
         return wi_err_nomem(&b->err, "the registers of a routine");
     for (int region = 0; region < (int)b->n_regions; region++) {
@@ -173,6 +173,8 @@ static int lay_out(struct wi_build *b, struct wi_layout *l, enum wi_schedule how
     for (int i = 0; rc == WISP_OK && i < (int)b->n_regions; i++) {
         const struct wi_ir_region *region = &b->regions[i];
         struct wi_sched s;
+        if (region->between) /* laid out with its loop */
+            continue;
         rc = schedule(b, &s, i, how);
         if (rc == WISP_OK) {
             report(b, &s, i, out);

@@ -30,6 +30,7 @@ struct wi_ir_op {
 struct wi_ir_region {
     int first_op, n_ops;
     bool is_loop;
+    bool between; /* two blocks of the loop, which is the region before */
     struct wi_loop loop;
     struct wi_vreg again, count; /* p: where the next block starts; r: blocks left */
 };

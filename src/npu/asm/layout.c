@@ -214,23 +214,28 @@ static bool block_parts(const struct timeline *t, struct parts *p, struct wi_row
            add_rows(t, far, PART_BLOCK, t->special, inner);
 }
 
-/* Put an operation into the first of some rows where it disturbs nothing. */
-static bool squeeze(const struct wi_build *b, struct wi_row *rows, int n, int from, int to,
-                    unsigned id, const struct wi_arg *args) {
+/* Put an operation into the first of some rows where it disturbs nothing: which one; -1: none. */
+static int squeeze_op(const struct wi_build *b, struct wi_row *rows, int n, int from, int to,
+                      unsigned id, const struct wi_arg *args, const struct wi_ir_op *memory) {
     for (int at = from; at < to && at < n; at++) {
         struct wi_row alone;
         memset(&alone, 0, sizeof alone);
-        put(b, &alone, id, args, NULL);
+        put(b, &alone, id, args, memory);
         bool ok = true;
         for (int i = 0; ok && i < n; i++)
             ok = i <= at ? !wi_rows_clash(&rows[i], &alone, at - i)
                          : !wi_rows_clash(&alone, &rows[i], i - at);
         if (ok) {
-            put(b, &rows[at], id, args, NULL);
-            return true;
+            put(b, &rows[at], id, args, memory);
+            return at;
         }
     }
-    return false;
+    return -1;
+}
+
+static bool squeeze(const struct wi_build *b, struct wi_row *rows, int n, int from, int to,
+                    unsigned id, const struct wi_arg *args) {
+    return squeeze_op(b, rows, n, from, to, id, args, NULL) >= 0;
 }
 
 static int add_branches(struct wi_layout *l, struct parts *p, struct wi_row *far, int n_far,
@@ -249,6 +254,39 @@ static int add_branches(struct wi_layout *l, struct parts *p, struct wi_row *far
               : wi_err_set(err, WISP_E_UNSUPPORTED,
                            "loop '%s' leaves no room for the branches between blocks",
                            r->loop.name);
+}
+
+/* The first of the far rows behind all operations of a block's last step. */
+static int behind_last_step(const struct timeline *t) {
+    int last = t->special - 1;
+    for (int i = 0; i < t->s->n_ops; i++)
+        if (op_of(t->s, i)->when == WI_LAST_STEP && t->s->time[i] - t->cycles > last)
+            last = t->s->time[i] - t->cycles;
+    return last + 1 - t->special;
+}
+
+/* What comes between blocks: among the far rows, seen with the rows before and behind them. */
+static int add_between(struct wi_layout *l, const struct parts *p, struct wi_row *far, int n_far,
+                       const struct timeline *t, const struct wi_ir_region *r,
+                       struct wisp_error *err) {
+    int pre = p->n_fill + t->cycles + BRANCH, n = pre + n_far + t->cycles;
+    int at = pre + behind_last_step(t);
+    struct wi_row *rows = wi_malloc((size_t)n, sizeof *rows);
+    if (!rows)
+        return wi_err_nomem(err, "rows");
+    memcpy(rows, p->rows.v, (size_t)pre * sizeof *rows);
+    memcpy(rows + pre, far, (size_t)n_far * sizeof *rows);
+    memcpy(rows + pre + n_far, p->rows.v + p->n_fill, (size_t)t->cycles * sizeof *rows);
+    for (int i = r->first_op; at >= 0 && i < r->first_op + r->n_ops; i++) {
+        const struct wi_ir_op *op = &l->b->ops[i];
+        at = squeeze_op(l->b, rows, n, at, pre + n_far, op->id[0], op->arg, op);
+    }
+    memcpy(far, rows + pre, (size_t)n_far * sizeof *rows);
+    wi_free(rows);
+    return at >= 0 ? WISP_OK
+                   : wi_err_set(err, WISP_E_UNSUPPORTED,
+                                "between the blocks of loop '%s' is no room for all operations",
+                                t->region->loop.name);
 }
 
 /* What runs ahead of the last step must be harmless. */
@@ -279,6 +317,9 @@ int wi_layout_loop(struct wi_layout *l, const struct wi_sched *s, int number,
         rc = check_overrun(&t, err);
     if (rc == WISP_OK && blocks)
         rc = add_branches(l, &p, l->far.v + n_far, (int)(l->far.n - n_far), &t, number, err);
+    if (rc == WISP_OK && s->b->regions[number + 1].between)
+        rc = add_between(l, &p, l->far.v + n_far, (int)(l->far.n - n_far), &t,
+                         &s->b->regions[number + 1], err);
     if (rc == WISP_OK) {
         int last = p.n_fill + t.cycles - 1;
         p.rows.v[p.n_fill].aligned = true;
@@ -296,8 +337,7 @@ int wi_layout_loop(struct wi_layout *l, const struct wi_sched *s, int number,
 
 /* ---------------------------------------------------------------- the end */
 
-/* Rows behind row `at` that its results need to land. */
-static int landing(const struct wi_row *row) {
+int wi_row_landing(const struct wi_row *row) {
     int most = 0;
     for (unsigned s = 0; s < WI_N_SLOTS; s++) {
         struct wi_isa_access a[WI_ISA_MAX_ACCESSES];
@@ -316,8 +356,8 @@ int wi_layout_end(struct wi_layout *l, struct wisp_error *err) {
     ret.op[WI_SLOT_ALU].id = WI_OP_RET;
     size_t n = l->rows.n, end = l->barrier + BRANCH;
     for (size_t i = 0; i < n; i++)
-        if (i + (size_t)landing(&l->rows.v[i]) > end)
-            end = i + (size_t)landing(&l->rows.v[i]);
+        if (i + (size_t)wi_row_landing(&l->rows.v[i]) > end)
+            end = i + (size_t)wi_row_landing(&l->rows.v[i]);
     end = end > n ? end : n;
     while (end - BRANCH < n && (l->rows.v[end - BRANCH].op[WI_SLOT_ALU].id ||
                                 l->rows.v[end - BRANCH].op[WI_SLOT_LNG].id))

@@ -49,6 +49,8 @@ void wi_layout_fini(struct wi_layout *l);
 /* Steps that overlap, and the least number of steps (of a block) that the loop's code can do. */
 void wi_layout_measure(const struct wi_sched *s, int number, int *stages, int *min_steps);
 
+/* Rows from a row on that its results need to land. */
+int wi_row_landing(const struct wi_row *row);
 /* Whether row y, `distance` bundles behind x and later in the program, comes too early. */
 bool wi_rows_clash(const struct wi_row *x, const struct wi_row *y, int distance);
 /* Append n rows, of which the first `head` may share bundles with rows that are there; -1: out of

@@ -4,76 +4,72 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "npu/asm/layout.h"
-
-enum { LOAD_USE = 7, DELAY = WI_ISA_N_DELAY_SLOTS };
+#include "npu/asm/control.h"
 
 /* ---------------------------------------------------------------- the dispatcher */
 
-static struct wi_row *rows_to(struct wi_rows *rows, size_t n) {
-    if (!wi_grow(&rows->v, &rows->max, n, sizeof *rows->v))
-        return NULL;
-    if (n > rows->n)
-        memset(rows->v + rows->n, 0, (n - rows->n) * sizeof *rows->v);
-    rows->n = n > rows->n ? n : rows->n;
-    return &rows->v[n - 1];
+/* What routines leave alone. */
+enum { COMMAND = WI_REG_R + 31, TIMES = WI_REG_R + 30 };
+
+/*       unit = the first one
+ * next: take the ring's next unit, call the taking routine with it, free it; command = the first
+ * work: stop at routine 0, the next unit is its params
+ * again: call routine(params) `times` times; on to the next command */
+static void dispatcher(struct wi_control *c, const struct wi_resident *r, uint32_t take) {
+    const int32_t p0 = WI_REG_P, p1 = WI_REG_P + 1, p6 = WI_REG_P + 6, r0 = WI_REG_R, r1 = r0 + 1;
+    const int32_t size = sizeof(struct wi_command);
+    int next = wi_control_label(c), work = wi_control_label(c), again = wi_control_label(c),
+        end = wi_control_label(c);
+    WI_CONTROL(c, MOVXM, p0, (int32_t)r->unit);
+    wi_control_here(c, next);
+    WI_CONTROL(c, MOVX, r0, -1);
+    WI_CONTROL(c, ACQ_IMM, r->full, r0);
+    WI_BRANCH(c, JL, -1, -1, (int32_t)take);
+    WI_CONTROL(c, MOVX, r1, 1);
+    WI_CONTROL(c, REL_IMM, r->free, r1);
+    WI_CONTROL(c, MOVXM, p6, (int32_t)r->commands);
+    wi_control_here(c, work);
+    WI_CONTROL(c, LDA_INC, r0, p6, 4);
+    WI_CONTROL(c, LDA_INC, p0, p6, 4);
+    WI_CONTROL(c, LDA_INC, TIMES, p6, size - 8);
+    WI_CONTROL(c, MOV, COMMAND, p6);
+    WI_CONTROL(c, MOV, p1, r0);
+    WI_BRANCH(c, JZ, 1, end, r0, 0);
+    wi_control_here(c, again);
+    WI_BRANCH(c, JL_IND, -1, -1, p1);
+    WI_CONTROL(c, MOV, p6, COMMAND);
+    WI_CONTROL(c, ADD_NC, TIMES, TIMES, -1);
+    WI_CONTROL(c, LDA_OFF, p1, p6, -size);
+    WI_CONTROL(c, LDA_OFF, p0, p6, 4 - size);
+    WI_BRANCH(c, JNZ, 1, again, TIMES, 0);
+    WI_BRANCH(c, J, 0, work, 0);
+    wi_control_here(c, end);
+    WI_BRANCH(c, J, 0, next, 0);
 }
 
-/* Append an operation in a row of its own, `gap` rows behind the last one. */
-static void op(struct wi_rows *rows, bool *ok, size_t gap, unsigned id, int32_t v0, int32_t v1,
-               int32_t v2) {
-    struct wi_row *row = *ok ? rows_to(rows, rows->n + gap + 1) : NULL;
-    *ok = row != NULL;
-    if (row)
-        row->op[wi_isa_info(id)->slot] = (struct wi_isa_op){.id = (uint16_t)id, .v = {v0, v1, v2}};
+static int make_dispatcher(const struct wi_resident *r, uint32_t take, struct wi_code *code,
+                           struct wisp_error *err) {
+    struct wi_control c;
+    wi_control_init(&c);
+    dispatcher(&c, r, take);
+    int rc = wi_control_finish(&c, 0, code, err);
+    wi_control_fini(&c);
+    return rc;
 }
 
-/* Let field `field` of the last row's branch be the address of a row. */
-static void to_row(struct wi_rows *rows, bool ok, uint8_t field, size_t target) {
-    if (ok)
-        rows->v[rows->n - 1].fix[WI_SLOT_LNG] = (struct wi_fix){WI_ARG_ROW, field, (int16_t)target};
-}
-
-/*     p6 = commands
- * next: p1 = routine, p0 = params; stop if there is none
- *       keep p6; call p1; p6 back
- *       go to next
- * stop: done */
-static bool dispatcher(struct wi_rows *rows, uint32_t commands, uint32_t scratch) {
-    const int32_t p0 = WI_REG_P, p1 = WI_REG_P + 1, p6 = WI_REG_P + 6, r0 = WI_REG_R;
-    const size_t next = 2, back = next + 2 * LOAD_USE + 2 + DELAY + 1, stop = back + LOAD_USE;
-    bool ok = true;
-    op(rows, &ok, 0, WI_OP_MOVXM, p6, (int32_t)commands, 0);
-    op(rows, &ok, 0, WI_OP_MOVXM, WI_REG_SP, (int32_t)scratch, 0);
-    op(rows, &ok, 0, WI_OP_LDA_INC, p1, p6, 4);
-    op(rows, &ok, 0, WI_OP_LDA_INC, p0, p6, 4);
-    op(rows, &ok, LOAD_USE - 2, WI_OP_MOV, r0, p1, 0);
-    op(rows, &ok, 0, WI_OP_JZ, r0, 0, 0);
-    to_row(rows, ok, 1, stop);
-    op(rows, &ok, 0, WI_OP_ST_SP, p6, 0, 0);
-    op(rows, &ok, back - DELAY - 1 - rows->n, WI_OP_JL_IND, p1, 0, 0);
-    op(rows, &ok, DELAY, WI_OP_LDA_SP, p6, 0, 0);
-    op(rows, &ok, 0, WI_OP_J, 0, 0, 0);
-    to_row(rows, ok, 0, next);
-    op(rows, &ok, DELAY, WI_OP_DONE, 0, 0, 0);
-    ok = ok && rows_to(rows, rows->n + DELAY) != NULL;
-    if (ok)
-        rows->v[next].aligned = rows->v[back].aligned = rows->v[stop].aligned = true;
-    return ok;
-}
-
-static int add_dispatcher(struct wi_linked *out, uint32_t commands, uint32_t scratch,
+/* In front of the routines, of which it calls the first: its own size is known before its address.
+ */
+static int add_dispatcher(struct wi_linked *out, const struct wi_resident *r,
                           struct wisp_error *err) {
-    struct wi_layout l = {.b = NULL};
-    struct wi_code code = {.base = 0};
-    wi_strbuf_init(&code.bytes);
-    int rc = dispatcher(&l.rows, commands, scratch) ? wi_layout_encode(&l, 0, &code, err)
-                                                    : wi_err_nomem(err, "a dispatcher");
+    struct wi_code code;
+    int rc = make_dispatcher(r, 0, &code, err);
+    out->dispatcher_bytes = (uint32_t)code.bytes.len;
+    wi_code_fini(&code);
+    if (rc == WISP_OK)
+        rc = make_dispatcher(r, out->dispatcher_bytes, &code, err);
     if (rc == WISP_OK)
         wi_strbuf_add(&out->bytes, code.bytes.data, code.bytes.len);
-    out->dispatcher_bytes = (uint32_t)out->bytes.len;
     wi_code_fini(&code);
-    wi_layout_fini(&l);
     return rc;
 }
 
@@ -99,12 +95,12 @@ static int add_routine(struct wi_linked *out, const struct wi_routine *r, struct
     return WISP_OK;
 }
 
-int wi_link(struct wi_linked *out, const struct wi_routine *routines, int n, uint32_t commands,
-            uint32_t scratch, struct wisp_error *err) {
+int wi_link(struct wi_linked *out, const struct wi_routine *routines, int n,
+            const struct wi_resident *resident, struct wisp_error *err) {
     memset(out, 0, sizeof *out);
     wi_strbuf_init(&out->bytes);
     int rc = n <= WI_LINK_MAX
-                 ? add_dispatcher(out, commands, scratch, err)
+                 ? add_dispatcher(out, resident, err)
                  : wi_err_set(err, WISP_E_UNSUPPORTED, "more than %d routines", WI_LINK_MAX);
     for (int i = 0; rc == WISP_OK && i < n; i++)
         rc = add_routine(out, &routines[i], err);

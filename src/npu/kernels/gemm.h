@@ -12,6 +12,8 @@
 #ifndef WISP_SRC_NPU_KERNELS_GEMM_H
 #define WISP_SRC_NPU_KERNELS_GEMM_H
 
+#include <stddef.h>
+
 #include "npu/asm/build.h"
 
 /* A core's place in its column: sums start from the bias at the top, pass through the cascade, and
@@ -28,6 +30,35 @@ struct wi_gemm_params {
     uint32_t r_walk[3]; /* m, dn, dj of the d */
 };
 
+/* Streamed: the same unit as one of many, whose operands others bring and take away, kept apart by
+ * locks.  W alternates between two places, R belongs to some panels alone, C goes to a ring of 4
+ * pieces, of which a panel fills 3; biases are in pieces.  Each call leaves in the parameter block
+ * what the next one needs.
+ *
+ * A core's locks: who fills a place takes from FREE and gives to FULL, who empties it the other way
+ * around.  C's count blocks, 2 to a piece. */
+enum wi_gemm_lock {
+    WI_LOCK_RING_FREE, /* 2 at the start */
+    WI_LOCK_RING_FULL,
+    WI_LOCK_A_FREE, /* 2 */
+    WI_LOCK_A_FULL,
+    WI_LOCK_R_FREE, /* 1 */
+    WI_LOCK_R_FULL,
+    WI_LOCK_C_FREE, /* 8 */
+    WI_LOCK_C_FULL,
+    WI_LOCK_NEVER = 14, /* this and the next one: always 0 */
+    WI_LOCK_OWN = 48    /* as the core counts its own */
+};
+enum { WI_GEMM_BLOCKS = WI_GEMM_ROWS / 16, WI_GEMM_TURNS = 4, WI_GEMM_RING = 0x8000 };
+
+/* What a panel adds, and where the next panel's turn is; they go around. */
+struct wi_gemm_turn {
+    uint32_t r, walk[3];
+    uint32_t full; /* its lock by the core's number, the FREE one is the number before */
+    int32_t take;  /* -1, or 0 where there is no R */
+    uint32_t next;
+};
+
 struct wi_gemm_at {
     uint32_t a, w, bias, c, r; /* addresses */
     bool zeros;                /* r is one tile of zeros */
@@ -36,10 +67,20 @@ struct wi_gemm_at {
 /* k: 64, 96 or 128. */
 bool wi_gemm_params(struct wi_gemm_params *p, int k, const struct wi_gemm_at *at);
 
+/* Streamed: `turns` will be at address `turns_at`; of each 4 panels number `own`, -1: none, adds R
+ * at at->r, others the tile of zeros at at->zero.  params.r is a turn then, and the block ends
+ * before r_walk. */
+enum { WI_GEMM_STREAMED_BYTES = offsetof(struct wi_gemm_params, r_walk) };
+bool wi_gemm_stream(struct wi_gemm_params *p, struct wi_gemm_turn turns[WI_GEMM_TURNS], int k,
+                    const struct wi_gemm_at *at, uint32_t zero, int own, uint32_t turns_at);
+
 /* The routines of the roles: p0 = parameter block. */
 void wi_gemm_top_emit(struct wi_build *b);
 void wi_gemm_middle_emit(struct wi_build *b);
 void wi_gemm_bottom_emit(struct wi_build *b);
+void wi_gemm_stream_top_emit(struct wi_build *b);
+void wi_gemm_stream_middle_emit(struct wi_build *b);
+void wi_gemm_stream_bottom_emit(struct wi_build *b);
 
 /* Row-major bf16 [96][k] and [k][16] into memory images with the gaps left alone. */
 void wi_gemm_pack_a(uint8_t *memory, const uint16_t *a, int k);
