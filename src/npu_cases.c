@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/dtype.h"
+#include "npu/kernels/add.h"
 #include "npu/kernels/attention.h"
 #include "npu/kernels/convert.h"
 #include "npu/kernels/gelu.h"
@@ -159,9 +160,12 @@ enum {
     GELU_PITCH = 4096,
     GELU_TABLE = 0x4000,
     GELU_PARAMS = 0x8000,
-    GELU_TABLE_2 = 0xc000
+    GELU_TABLE_2 = 0xc000,
+    GELU_R = 0x8000,
+    GELU_ADD_TABLE = 0xfc00,
+    GELU_ADD_PARAMS = 0xec00
 };
-enum { GELU_VALUES = GELU_PANELS * GELU_PANEL / 2 };
+enum { GELU_VALUES = GELU_PANELS * GELU_PANEL / 2, GELU_ADD_VALUES = 2 * GELU_VALUES };
 
 static uint32_t gelu_at(int i) {
     uint32_t byte = 2 * (uint32_t)i;
@@ -169,9 +173,9 @@ static uint32_t gelu_at(int i) {
 }
 
 /* Mean -2, half of the values below -3, as hidden layers have them. */
-static void gelu_fill(struct wi_case_data *d) {
+static void gelu_fill(struct wi_case_data *d, int n) {
     d->params = GELU_PARAMS;
-    d->n = GELU_VALUES;
+    d->n = n;
     d->row = 64;
     for (int i = 0; i < d->n; i++) {
         double u = random_bits(d) / 0x1p32, x = i % 2 ? -6 + 3 * u : -3 + 5 * u;
@@ -184,13 +188,51 @@ static void gelu_fill(struct wi_case_data *d) {
     }
 }
 
+static void gelu_begin(struct wi_case_data *d, struct wi_gelu_params *params, int panels,
+                       uint32_t constants, uint32_t r) {
+    const struct wi_gelu_at at = {WI_CASE_MEMORY, WI_CASE_MEMORY + constants, WI_CASE_MEMORY + r};
+    wi_gelu_params(params, panels, GELU_PANEL, GELU_PITCH, &at);
+    wi_gelu_constants((uint16_t *)(void *)(d->memory + constants));
+    memset(d->memory + r, 0, 64);
+    gelu_fill(d, panels * GELU_PANEL / 2);
+}
+
 static void gelu_before(struct wi_case_data *d) {
     struct wi_gelu_params params;
-    wi_gelu_params(&params, GELU_PANELS, GELU_PANEL, GELU_PITCH, WI_CASE_MEMORY,
-                   WI_CASE_MEMORY + GELU_TABLE);
-    wi_gelu_constants((uint16_t *)(void *)(d->memory + GELU_TABLE));
+    gelu_begin(d, &params, GELU_PANELS, GELU_TABLE, GELU_TABLE_2);
     memcpy(d->memory + GELU_PARAMS, &params, sizeof params);
-    gelu_fill(d);
+}
+
+/* A slice of 96 x 128, and positions added to it. */
+static void gelu_add_before(struct wi_case_data *d) {
+    struct wi_gelu_params params;
+    gelu_begin(d, &params, 8, GELU_ADD_TABLE, GELU_R);
+    wi_gelu_add(&params, WI_CASE_MEMORY + GELU_R, GELU_PANEL, GELU_PITCH);
+    memcpy(d->memory + GELU_ADD_PARAMS, &params, sizeof params);
+    d->params = GELU_ADD_PARAMS;
+    for (int i = 0; i < d->n; i++) {
+        uint16_t r = random_bf16(d, -2);
+        put_bf16(d, GELU_R + gelu_at(i), r);
+        d->want[i] += from_bf16(r);
+    }
+}
+
+/* x + r of a slice likewise. */
+static void add_before(struct wi_case_data *d) {
+    const struct wi_add_side x = {WI_CASE_MEMORY, GELU_PANEL, GELU_PITCH};
+    const struct wi_add_side r = {WI_CASE_MEMORY + GELU_R, GELU_PANEL, GELU_PITCH};
+    struct wi_add_params params;
+    d->params = GELU_ADD_PARAMS;
+    d->n = GELU_ADD_VALUES;
+    d->row = 64;
+    wi_add_params(&params, d->n, &x, &r, &x);
+    memcpy(d->memory + d->params, &params, sizeof params);
+    for (int i = 0; i < d->n; i++) {
+        uint16_t a = random_bf16(d, 0), b = random_bf16(d, 0);
+        put_bf16(d, gelu_at(i), a);
+        put_bf16(d, GELU_R + gelu_at(i), b);
+        d->want[i] = from_bf16(a) + from_bf16(b);
+    }
 }
 
 static void gelu_table_before(struct wi_case_data *d) {
@@ -200,7 +242,7 @@ static void gelu_table_before(struct wi_case_data *d) {
     wi_gelu_table((uint16_t *)(void *)(d->memory + GELU_TABLE));
     wi_gelu_table((uint16_t *)(void *)(d->memory + GELU_TABLE_2));
     memcpy(d->memory + GELU_PARAMS, &params, sizeof params);
-    gelu_fill(d);
+    gelu_fill(d, GELU_VALUES);
 }
 
 static void gelu_after(struct wi_case_data *d) {
@@ -736,8 +778,8 @@ static void finish_after(struct wi_case_data *d) {
 /* ---------------------------------------------------------------- all of them */
 
 /* Bounds: products / 128 a cycle; attention also 12 cycles per 64 powers and
- * at its end 4 stores and conversions per 16, of its reference loads and stores; GELU 19 per 32,
- * by table 14; LayerNorm 4 per 64 for sums and 12 or 10 for the rest. */
+ * at its end 4 stores and conversions per 16, of its reference loads and stores; GELU 20 per 32,
+ * by table 14; LayerNorm 4 per 64 for sums and 12, 8 or, in fp32, 16 for y. */
 static const struct wi_case cases[] = {
     {"matmul", "64x64x64", "tiles, bf16 to bf16",
      "64x64x64: about 49 ms scalar, 0.21 to 0.39 ms vectorised", SIDE *SIDE *SIDE / 128,
@@ -751,7 +793,9 @@ static const struct wi_case cases[] = {
     {"gemm-bottom", "96x128x16", "A panels, W pieces; cascade in, bf16 out", NULL,
      GEMM_VALUES *GEMM_K / 128, wi_gemm_bottom_emit, gemm_before, gemm_after_memory},
     {"gelu", "6144 elements", "in place in 4 panels, bf16", "1024 elements: 1.52 ms",
-     GELU_VALUES / 32 * 19, wi_gelu_emit, gelu_before, gelu_after},
+     GELU_VALUES / 32 * 20, wi_gelu_emit, gelu_before, gelu_after},
+    {"gelu-add", "96x128", "in place in 8 panels, bf16; r likewise", NULL,
+     GELU_ADD_VALUES / 32 * 20, wi_gelu_emit, gelu_add_before, gelu_after},
     {"gelu-table", "6144 elements", "in place in 4 panels, bf16; table in 2 banks",
      "1024 elements: 1.52 ms", GELU_VALUES / 32 * 14, wi_gelu_table_emit, gelu_table_before,
      gelu_after},
@@ -774,6 +818,8 @@ static const struct wi_case cases[] = {
      copy_before, bf16_after},
     {"transpose", "96x64", "4x8 tiles to 8x4 in place, in 2 banks, bf16", NULL, Q_VALUES / 16,
      tiles_in_place, q_before, q_after},
+    {"add", "96x128", "in place in 8 panels, bf16; r likewise", NULL, GELU_ADD_VALUES / 8,
+     wi_add_emit, add_before, gelu_after},
     {"to-f32", "4096 elements", "bf16 to fp32, in 2 banks", NULL, MOVE_VALUES / 8,
      wi_convert_to_f32_emit, to_f32_before, to_f32_after},
     {"to-bf16", "4096 elements", "fp32 to bf16, in 2 banks", NULL, MOVE_VALUES / 8,

@@ -10,7 +10,7 @@
 #include "npu/kernels/gelu.h"
 #include "npu/kernels/roles.h"
 
-enum { X = 0, R = 0x8000, N = 1024, PARAMS = 0x7000, TABLE = 0x4000 };
+enum { X = 0, R = 0x8000, N = 1024, PARAMS = 0x7000, TABLE = 0x4000, ZEROS = 0xc000 };
 
 static void link_routines(struct wi_linked *linked, const struct wi_routine *routines, int n) {
     struct wisp_error err = {0};
@@ -107,8 +107,10 @@ static void commands_are_worked_off(void **state) {
     krig_init(rig);
     link_routines(&linked, routines, 3);
     check(&linked);
-    const struct wi_add_params add = {KRIG_MEMORY + X, KRIG_MEMORY + R, KRIG_MEMORY + X,
-                                      N / WI_ADD_STEP};
+    struct wi_add_params add;
+    const struct wi_add_side at_x = {KRIG_MEMORY + X, 2 * N, 2 * N};
+    const struct wi_add_side at_r = {KRIG_MEMORY + R, 2 * N, 2 * N};
+    assert_true(wi_add_params(&add, N, &at_x, &at_r, &at_x));
     const uint32_t at_add = KRIG_MEMORY + PARAMS, at_gelu = at_add + 64;
     const struct wi_command first[] = {{linked.at[ADD].address, at_add, 1},
                                        {linked.at[GELU].address, at_gelu, 1},
@@ -117,7 +119,9 @@ static void commands_are_worked_off(void **state) {
     memcpy(ring.unit[0], first, sizeof first);
     memcpy(ring.unit[1], second, sizeof second);
     wi_gelu_constants((uint16_t *)(void *)(rig->memory + TABLE));
-    assert_true(wi_gelu_params(&gelu, 1, 2 * N, 2 * N, KRIG_MEMORY + X, KRIG_MEMORY + TABLE));
+    const struct wi_gelu_at at = {KRIG_MEMORY + X, KRIG_MEMORY + TABLE, KRIG_MEMORY + ZEROS};
+    memset(rig->memory + ZEROS, 0, 64);
+    assert_true(wi_gelu_params(&gelu, 1, 2 * N, 2 * N, &at));
     memcpy(rig->memory + PARAMS, &add, sizeof add);
     memcpy(rig->memory + PARAMS + 64, &gelu, sizeof gelu);
     for (int i = 0; i < N; i++) {

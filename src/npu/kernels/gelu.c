@@ -4,8 +4,8 @@
 
 #include "npu/kernels/ops.h"
 
-enum { BANK_X = 1, BANK_CONSTANTS = 2 };
-enum { STREAM_X = 1, STREAM_OUT, STREAM_CONSTANTS };
+enum { BANK_X = 1, BANK_CONSTANTS = 2, BANK_R = 4 };
+enum { STREAM_X = 1, STREAM_OUT, STREAM_CONSTANTS, STREAM_R };
 enum {
     SRS_SHIFT = 6,
     REACH = 128
@@ -44,17 +44,28 @@ void wi_gelu_constants(uint16_t out[WI_GELU_CONSTANTS]) {
         out[32 * BASE + i] = (uint16_t)(base.bits >> (i % 2 ? 16 : 0));
 }
 
-bool wi_gelu_params(struct wi_gelu_params *p, int n, int panel, int pitch, uint32_t x,
-                    uint32_t constants) {
-    int steps = n > 0 && panel > 0 ? n * panel / (2 * WI_GELU_STEP) : 0;
-    if (steps < 8 || panel % (2 * WI_GELU_STEP) || pitch % 32 || pitch < panel)
+/* In steps of 64 bytes through pieces at a pitch. */
+static bool set_walk(uint32_t walk[3], int piece, int pitch) {
+    if (piece <= 0 || piece % (2 * WI_GELU_STEP) || pitch % 32 || pitch < piece)
         return false;
-    *p = (struct wi_gelu_params){
-        .x = x,
-        .constants = constants,
-        .steps = (uint32_t)steps,
-        .walk = {(uint32_t)(pitch - panel + 64), (uint32_t)panel / 64 - 1, 64}};
+    walk[0] = (uint32_t)(pitch - piece + 64);
+    walk[1] = (uint32_t)piece / 64 - 1;
+    walk[2] = 64;
     return true;
+}
+
+bool wi_gelu_params(struct wi_gelu_params *p, int n, int panel, int pitch,
+                    const struct wi_gelu_at *at) {
+    *p = (struct wi_gelu_params){.x = at->x, .constants = at->constants, .r = at->zeros};
+    if (n < 1 || !set_walk(p->walk, panel, pitch) || n * panel < 2 * WI_GELU_MIN)
+        return false;
+    p->steps = (uint32_t)(n * panel / (2 * WI_GELU_STEP));
+    return true;
+}
+
+bool wi_gelu_add(struct wi_gelu_params *p, uint32_t r, int piece, int pitch) {
+    p->r = r;
+    return set_walk(p->r_walk, piece, pitch);
 }
 
 /* ---------------------------------------------------------------- the kernel */
@@ -69,12 +80,13 @@ struct cursor {
 struct gelu {
     struct wi_vreg table[2]; /* at the middle of 4 constants each */
     struct wi_vreg zero, limit, base;
+    struct cursor r;
     struct wi_vreg lanes, sum, shift, low, high; /* configurations; shuffles */
 };
 
-static struct cursor cursor(struct wi_build *b) {
-    return (struct cursor){wi_k_param(b, WI_FAMILY_P, AT(x), "elements"),
-                           wi_k_param_walk(b, WI_FAMILY_D, AT(walk), "walk")};
+static struct cursor cursor(struct wi_build *b, size_t at, size_t walk) {
+    return (struct cursor){wi_k_param(b, WI_FAMILY_P, at, "elements"),
+                           wi_k_param_walk(b, WI_FAMILY_D, walk, "walk")};
 }
 
 static struct wi_vreg load_32(struct wi_build *b, const struct cursor *at) {
@@ -87,6 +99,15 @@ static struct wi_vreg load_32(struct wi_build *b, const struct cursor *at) {
 static void store_32(struct wi_build *b, const struct cursor *at, const struct wi_vreg y[2]) {
     wi_build_store_bf16(b, y[1], wi_k_at(at->p, 32, BANK_X, STREAM_OUT));
     wi_build_store_bf16(b, y[0], wi_k_walk(at->p, at->walk, BANK_X, STREAM_OUT));
+}
+
+/* 16 of r; the second half is loaded first. */
+static struct wi_vreg load_r(struct wi_build *b, const struct gelu *g, int half) {
+    struct wi_vreg r = wi_k_bm(b, "r");
+    wi_build_load_f32(b, r,
+                      half ? wi_k_at(g->r.p, 32, BANK_R, STREAM_R)
+                           : wi_k_walk(g->r.p, g->r.walk, BANK_R, STREAM_R));
+    return r;
 }
 
 static struct wi_mem in_table(const struct gelu *g, enum constant c) {
@@ -161,13 +182,13 @@ static struct wi_vreg power(struct wi_build *b, const struct gelu *g, const stru
     return product(b, g, and_x(b, twice, c->parts), right, "E");
 }
 
-/* max(x, 0) - t E of one half of 32; of t the other half counts as 0. */
+/* r + max(x, 0) - t E of one half of 32; of t the other half counts as 0. */
 static struct wi_vreg finish(struct wi_build *b, const struct gelu *g, int half, struct wi_vreg t,
                              struct wi_vreg positive, struct wi_vreg e) {
     struct wi_vreg only = wi_k_x(b, "t and 0"), y = wi_k_bm(b, "gelu");
     wi_k_shuffle(b, only, half ? g->zero : t, half ? t : g->zero, half ? g->high : g->low);
     wi_k_widen(b, y, half ? wi_high(positive) : wi_low(positive));
-    wi_k_msc(b, y, y, only, e, g->lanes);
+    WI_OP(b, VADDMSC_F, wi_r(y), wi_r(load_r(b, g, half)), wi_r(only), wi_r(e), wi_r(g->lanes));
     return y;
 }
 
@@ -183,6 +204,7 @@ static struct gelu begin(struct wi_build *b) {
         g.table[i] = wi_k_param(b, WI_FAMILY_P, AT(constants), "constants");
         WI_OP(b, PADDB_INC, wi_r(g.table[i]), wi_i(2 * REACH * i + REACH));
     }
+    g.r = cursor(b, AT(r), AT(r_walk));
     g.limit = constant(b, &g, LIMIT);
     wi_k_load_x(b, g.base, in_table(&g, BASE));
     wi_k_round_even(b);
@@ -193,7 +215,8 @@ static struct gelu begin(struct wi_build *b) {
 void wi_gelu_emit(struct wi_build *b) {
     struct wi_vreg steps = wi_k_param(b, WI_FAMILY_R, AT(steps), "steps");
     struct gelu g = begin(b);
-    struct cursor in = cursor(b), again = cursor(b), out = cursor(b);
+    struct cursor in = cursor(b, AT(x), AT(walk)), again = cursor(b, AT(x), AT(walk));
+    struct cursor out = cursor(b, AT(x), AT(walk));
     wi_build_loop(b, (struct wi_loop){.name = "gelu", .steps = steps});
     const struct step c = load_step(b, &g);
     struct wi_vreg t = magnitude(b, &g, load_32(b, &in)), e = wi_k_x(b, "E"), y[2];
@@ -206,7 +229,7 @@ void wi_gelu_emit(struct wi_build *b) {
     struct wi_vreg mask = wi_build_reg(b, WI_FAMILY_R, "mask");
     WI_OP(b, VMAX_LT_S16, wi_r(positive), wi_r(mask), wi_r(x), wi_r(g.zero));
     t = magnitude(b, &g, x);
-    for (int half = 0; half < 2; half++)
+    for (int half = 1; half >= 0; half--)
         y[half] = finish(b, &g, half, t, positive, e);
     store_32(b, &out, y);
     wi_build_end_loop(b);
