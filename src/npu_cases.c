@@ -51,42 +51,132 @@ static void put_bf16(struct wi_case_data *d, uint32_t offset, uint16_t v) {
 
 /* ---------------------------------------------------------------- matmul */
 
-enum { SIDE = 64, LONG_K = 192, MATMUL_B = 0x8000, MATMUL_C = 0x6000, MATMUL_PARAMS = 0xf000 };
+enum {
+    SIDE = 64,
+    LONG_K = 192,
+    MATMUL_VALUES = SIDE * SIDE,
+    MATMUL_B = 0x4000,
+    MATMUL_C = 0x2000,
+    MATMUL_START = 0x8000,
+    MATMUL_R = 0xc000,
+    MATMUL_LONG_B = 0x8000,
+    MATMUL_LONG_C = 0x6000,
+    MATMUL_SUMS = 0xc000,
+    MATMUL_GELU = 0x6000,
+    MATMUL_GELU_2 = 0xc000,
+    MATMUL_PARAMS = 0x7c00,
+    MATMUL_PARAMS_2 = 0xbc00
+};
 
-static void matmul_before(struct wi_case_data *d, int k) {
-    uint16_t a[SIDE * LONG_K], b[LONG_K * SIDE];
-    struct wi_matmul_params params;
-    wi_matmul_params(&params, SIDE, k, SIDE, WI_CASE_MEMORY, WI_CASE_MEMORY + MATMUL_B,
-                     WI_CASE_MEMORY + MATMUL_C);
-    fill(d, a, SIDE * k, 0);
-    fill(d, b, k * SIDE, -3);
-    wi_matmul_pack_a((uint16_t *)(void *)d->memory, a, SIDE, k);
-    wi_matmul_pack_b((uint16_t *)(void *)(d->memory + MATMUL_B), b, k, SIDE);
-    memcpy(d->memory + MATMUL_PARAMS, &params, sizeof params);
-    d->params = MATMUL_PARAMS;
-    d->n = SIDE * SIDE;
-    d->row = SIDE;
-    for (int i = 0; i < d->n; i++) {
-        d->want[i] = 0;
-        for (int e = 0; e < k; e++)
-            d->want[i] += from_bf16(a[i / SIDE * k + e]) * from_bf16(b[e * SIDE + i % SIDE]);
+/* A and C of bf16 in bank 0, B in bank 1, bias and sums in bank 2, R and C of fp32 in bank
+ * 3. */
+static struct wi_matmul_at matmul_at(const struct wi_matmul *x) {
+    const uint32_t m = WI_CASE_MEMORY;
+    struct wi_matmul_at at = {.a = m,
+                              .b = m + MATMUL_B,
+                              .c = m + (x->end == WI_MATMUL_SUMS ? MATMUL_SUMS : MATMUL_C),
+                              .start = m + MATMUL_START,
+                              .r = m + MATMUL_R,
+                              .gelu_table = {m + MATMUL_GELU, m + MATMUL_GELU_2}};
+    if (x->k == LONG_K) {
+        at.b = m + MATMUL_LONG_B;
+        at.c = m + MATMUL_LONG_C;
+    }
+    return at;
+}
+
+static void *at_address(struct wi_case_data *d, uint32_t address) {
+    return d->memory + (address - WI_CASE_MEMORY);
+}
+
+/* What the sums begin with, in memory and in `want`. */
+static void matmul_start(struct wi_case_data *d, const struct wi_matmul *x, uint32_t address) {
+    float start[MATMUL_VALUES] = {0};
+    int n = x->start == WI_MATMUL_BIAS ? SIDE : x->start == WI_MATMUL_ADD ? MATMUL_VALUES : 0;
+    for (int i = 0; i < n; i++)
+        start[i] = (float)(1.2345 * from_bf16(random_bf16(d, 0)));
+    for (int i = 0; i < MATMUL_VALUES; i++)
+        d->want[i] = start[n == SIDE ? i % SIDE : i];
+    if (x->start == WI_MATMUL_BIAS)
+        wi_matmul_pack_bias(at_address(d, address), start, SIDE);
+    if (x->start == WI_MATMUL_ADD)
+        wi_matmul_pack_sums(at_address(d, address), start, SIDE, SIDE);
+}
+
+static void matmul_end(struct wi_case_data *d, const struct wi_matmul *x,
+                       const struct wi_matmul_at *at) {
+    uint16_t r[MATMUL_VALUES];
+    if (x->end == WI_MATMUL_RESIDUAL) {
+        fill(d, r, MATMUL_VALUES, 0);
+        wi_matmul_pack_c(at_address(d, at->r), r, SIDE, SIDE);
+        for (int i = 0; i < MATMUL_VALUES; i++)
+            d->want[i] += from_bf16(r[i]);
+    }
+    if (x->end == WI_MATMUL_GELU) {
+        wi_gelu_table(at_address(d, at->gelu_table[0]));
+        wi_gelu_table(at_address(d, at->gelu_table[1]));
+        for (int i = 0; i < MATMUL_VALUES; i++)
+            d->want[i] = 0.5 * d->want[i] * erfc(-d->want[i] / sqrt(2));
     }
 }
 
-static void matmul_before_short(struct wi_case_data *d) {
-    matmul_before(d, SIDE);
+static void matmul_before(struct wi_case_data *d, enum wi_matmul_start start,
+                          enum wi_matmul_end end, int k) {
+    uint16_t a[SIDE * LONG_K], b[LONG_K * SIDE];
+    const struct wi_matmul x = {start, end, SIDE, k, SIDE};
+    const struct wi_matmul_at at = matmul_at(&x);
+    struct wi_matmul_params params;
+    wi_matmul_params(&params, &x, &at);
+    fill(d, a, SIDE * k, 0);
+    fill(d, b, k * SIDE, -3);
+    wi_matmul_pack_a(at_address(d, at.a), a, SIDE, k);
+    wi_matmul_pack_b(at_address(d, at.b), b, k, SIDE);
+    d->params = start == WI_MATMUL_BIAS ? MATMUL_PARAMS_2 : MATMUL_PARAMS;
+    memcpy(d->memory + d->params, &params, sizeof params);
+    d->n = MATMUL_VALUES;
+    d->row = SIDE;
+    matmul_start(d, &x, at.start);
+    for (int i = 0; i < d->n; i++)
+        for (int e = 0; e < k; e++)
+            d->want[i] += from_bf16(a[i / SIDE * k + e]) * from_bf16(b[e * SIDE + i % SIDE]);
+    matmul_end(d, &x, &at);
 }
 
-static void matmul_before_long(struct wi_case_data *d) {
-    matmul_before(d, LONG_K);
-}
-
-static void matmul_after(struct wi_case_data *d) {
-    uint16_t c[SIDE * SIDE];
-    wi_matmul_unpack_c(c, (const uint16_t *)(const void *)(d->memory + MATMUL_C), SIDE, SIDE);
+static void matmul_after_bf16(struct wi_case_data *d, uint32_t offset) {
+    uint16_t c[MATMUL_VALUES];
+    wi_matmul_unpack_c(c, (const uint16_t *)(const void *)(d->memory + offset), SIDE, SIDE);
     for (int i = 0; i < d->n; i++)
         d->got[i] = from_bf16(c[i]);
 }
+
+static void matmul_after(struct wi_case_data *d) {
+    matmul_after_bf16(d, MATMUL_C);
+}
+
+static void matmul_after_long(struct wi_case_data *d) {
+    matmul_after_bf16(d, MATMUL_LONG_C);
+}
+
+static void matmul_after_sums(struct wi_case_data *d) {
+    float c[MATMUL_VALUES];
+    wi_matmul_unpack_sums(c, (const float *)(const void *)(d->memory + MATMUL_SUMS), SIDE, SIDE);
+    for (int i = 0; i < d->n; i++)
+        d->got[i] = c[i];
+}
+
+#define MATMUL(name, start, end, k)                                                                \
+    static void name##_emit(struct wi_build *b) {                                                  \
+        wi_matmul_emit(b, start, end);                                                             \
+    }                                                                                              \
+    static void name##_before(struct wi_case_data *d) {                                            \
+        matmul_before(d, start, end, k);                                                           \
+    }
+MATMUL(plain, WI_MATMUL_ZERO, WI_MATMUL_BF16, SIDE)
+MATMUL(plain_long, WI_MATMUL_ZERO, WI_MATMUL_BF16, LONG_K)
+MATMUL(bias, WI_MATMUL_BIAS, WI_MATMUL_BF16, SIDE)
+MATMUL(bias_gelu, WI_MATMUL_BIAS, WI_MATMUL_GELU, SIDE)
+MATMUL(bias_residual, WI_MATMUL_BIAS, WI_MATMUL_RESIDUAL, SIDE)
+MATMUL(add_sums, WI_MATMUL_ADD, WI_MATMUL_SUMS, SIDE)
 
 /* ---------------------------------------------------------------- GEMM unit */
 
@@ -782,10 +872,19 @@ static void finish_after(struct wi_case_data *d) {
  * by table 14; LayerNorm 4 per 64 for sums and 12, 8 or, in fp32, 16 for y. */
 static const struct wi_case cases[] = {
     {"matmul", "64x64x64", "tiles, bf16 to bf16",
-     "64x64x64: about 49 ms scalar, 0.21 to 0.39 ms vectorised", SIDE *SIDE *SIDE / 128,
-     wi_matmul_emit, matmul_before_short, matmul_after},
+     "64x64x64: about 49 ms scalar, 0.21 to 0.39 ms vectorised", SIDE *SIDE *SIDE / 128, plain_emit,
+     plain_before, matmul_after},
     {"matmul-long", "64x192x64", "tiles, bf16 to bf16", NULL, SIDE *LONG_K *SIDE / 128,
-     wi_matmul_emit, matmul_before_long, matmul_after},
+     plain_long_emit, plain_long_before, matmul_after_long},
+    {"matmul-bias", "64x64x64", "tiles, bf16 to bf16; fp32 bias", NULL, SIDE *SIDE *SIDE / 128,
+     bias_emit, bias_before, matmul_after},
+    {"matmul-gelu", "64x64x64", "tiles, bf16 to bf16; fp32 bias; table in 2 banks", NULL,
+     SIDE *SIDE *SIDE / 128 + MATMUL_VALUES / 32 * 14, bias_gelu_emit, bias_gelu_before,
+     matmul_after},
+    {"matmul-residual", "64x64x64", "tiles, bf16 to bf16; fp32 bias, bf16 residual", NULL,
+     SIDE *SIDE *SIDE / 128, bias_residual_emit, bias_residual_before, matmul_after},
+    {"matmul-sums", "64x64x64", "tiles, bf16 onto fp32 sums", NULL, SIDE *SIDE *SIDE / 128,
+     add_sums_emit, add_sums_before, matmul_after_sums},
     {"gemm-top", "96x128x16", "A panels, W pieces, bias; cascade out", NULL,
      GEMM_VALUES *GEMM_K / 128, wi_gemm_top_emit, gemm_before, gemm_after_cascade},
     {"gemm-middle", "96x128x16", "A panels, W pieces; cascade in and out", NULL,

@@ -205,6 +205,17 @@ float krig_add(float a, float b) {
     return sum_terms(t, 2);
 }
 
+/* Lines of 8 bf16 codes from 2^-9 to 8: -slope, 1, -offset. */
+uint16_t krig_gelu_table(uint16_t x, const uint16_t *table) {
+    uint16_t a = x & 0x7fff, t = a < 0x4100 ? a : 0x4100;
+    int line = t < 0x3b00 ? 0 : (t - 0x3b00) / 8;
+    const uint16_t *entry = table + line / 2 * 16 + line % 2 * 4;
+    const uint16_t terms[] = {t, x & 0x8000 ? 0 : x};
+    float offset;
+    memcpy(&offset, entry + 2, 4);
+    return krig_bf16(krig_mac(offset, 2, terms, entry));
+}
+
 uint32_t krig_random(uint64_t *seed) { /* xorshift64 */
     *seed ^= *seed << 13;
     *seed ^= *seed >> 7;

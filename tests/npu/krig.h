@@ -42,6 +42,9 @@ float krig_add(float a, float b); /* as vadd.f */
 /* acc + acc2 + sum of a[i] b[i], as vaddmac.f */
 float krig_addmac(float acc, float acc2, int n, const uint16_t *a, const uint16_t *b);
 
+/* GELU as wi_gelu_table's table has it */
+uint16_t krig_gelu_table(uint16_t x, const uint16_t *table);
+
 uint32_t krig_random(uint64_t *seed);
 uint16_t krig_random_bf16(uint64_t *seed); /* +-[0.5, 4) */
 

@@ -34,13 +34,7 @@ static uint16_t host_gelu(uint16_t x) {
     static uint16_t table[WI_GELU_TABLE / 2];
     if (!table[0])
         wi_gelu_table(table);
-    uint16_t a = x & 0x7fff, t = a < 0x4100 ? a : 0x4100;
-    int line = t < 0x3b00 ? 0 : (t - 0x3b00) / 8;
-    const uint16_t *entry = table + line / 2 * 16 + line % 2 * 4;
-    const uint16_t terms[] = {t, x & 0x8000 ? 0 : x};
-    float offset;
-    memcpy(&offset, entry + 2, 4);
-    return krig_bf16(krig_mac(offset, 2, terms, entry));
+    return krig_gelu_table(x, table);
 }
 
 struct problem {

@@ -6,7 +6,7 @@
 #include "npu/kernels/ops.h"
 
 enum { BANK_X = 1 | 2, BANK_TABLE = 4 };
-enum { STREAM_X = 1, STREAM_Y, STREAM_BOUNDS };
+enum { STREAM_X = WI_GELU_TABLE_STREAM_X, STREAM_Y, STREAM_BOUNDS };
 enum { REACH = 128 }; /* of a pointer, either way, that both load slots have */
 enum { MAGNITUDE = 0x7fff, ONE = 0x3f80, HALF = 0x3f00, EIGHT = 0x4100 };
 /* The table's lines, of 8 bf16 codes each, from 2^-9 to 8; what is less has the first one. */
@@ -101,9 +101,9 @@ struct cursor {
     struct wi_vreg p, walk;
 };
 
-static struct cursor cursor(struct wi_build *b) {
-    return (struct cursor){wi_k_param(b, WI_FAMILY_P, AT(x), "elements"),
-                           wi_k_param_walk(b, WI_FAMILY_D, AT(walk), "walk")};
+static struct cursor cursor(struct wi_build *b, size_t params) {
+    return (struct cursor){wi_k_param(b, WI_FAMILY_P, params + AT(x), "elements"),
+                           wi_k_param_walk(b, WI_FAMILY_D, params + AT(walk), "walk")};
 }
 
 static struct wi_vreg load_x(struct wi_build *b, const struct cursor *at) {
@@ -144,7 +144,7 @@ struct table {
 };
 
 /* Lanes 0 and 1 of four look up in the first table, 2 and 3 in the second. */
-static struct table begin_table(struct wi_build *b) {
+static struct table begin_table(struct wi_build *b, size_t params) {
     struct wi_vreg first = wi_k_x(b, "table"), second = wi_k_x(b, "table");
     struct table t = {.lanes = wi_build_const(b, WI_FAMILY_R, WI_MAC_LANES, "lanes"),
                       .zero = wi_k_fill(b, 0, "zero"),
@@ -152,15 +152,18 @@ static struct table begin_table(struct wi_build *b) {
                                  wi_build_const(b, WI_FAMILY_R, WI_HIGH_HALVES, "high halves")},
                       .window = wi_k_x(b, "window"),
                       .base = wi_k_x(b, "tables"),
-                      .bounds = wi_k_param(b, WI_FAMILY_P, AT(bounds), "bounds"),
+                      .bounds = wi_k_param(b, WI_FAMILY_P, params + AT(bounds), "bounds"),
                       .weave = {wi_build_const(b, WI_FAMILY_R, WI_WEAVE_16, "weave"),
                                 wi_build_const(b, WI_FAMILY_R, WI_WEAVE_16_HIGH, "weave")},
                       .odd = wi_build_const(b, WI_FAMILY_R, WI_ODD_32, "odd"),
                       .columns = wi_build_const(b, WI_FAMILY_R, WI_COLUMNS_4_16, "columns")};
     struct wi_vreg weave = wi_build_const(b, WI_FAMILY_R, WI_WEAVE_32, "weave");
-    WI_OP(b, VBCST_16, wi_r(t.window), wi_r(wi_k_param(b, WI_FAMILY_R, AT(window), "window")));
-    WI_OP(b, VBCST_16, wi_r(first), wi_r(wi_k_param(b, WI_FAMILY_R, AT(table[0]), "table")));
-    WI_OP(b, VBCST_16, wi_r(second), wi_r(wi_k_param(b, WI_FAMILY_R, AT(table[1]), "table")));
+    WI_OP(b, VBCST_16, wi_r(t.window),
+          wi_r(wi_k_param(b, WI_FAMILY_R, params + AT(window), "window")));
+    WI_OP(b, VBCST_16, wi_r(first),
+          wi_r(wi_k_param(b, WI_FAMILY_R, params + AT(table[0]), "table")));
+    WI_OP(b, VBCST_16, wi_r(second),
+          wi_r(wi_k_param(b, WI_FAMILY_R, params + AT(table[1]), "table")));
     wi_k_shuffle(b, t.base, first, second, weave);
     return t;
 }
@@ -198,10 +201,10 @@ static void add_line(struct wi_build *b, const struct table *k, struct wi_vreg y
     wi_k_mac(b, y, y, terms, factors, k->lanes);
 }
 
-void wi_gelu_table_emit(struct wi_build *b) {
-    struct wi_vreg steps = wi_k_param(b, WI_FAMILY_R, AT(steps), "steps");
-    struct cursor in = cursor(b), out = cursor(b);
-    struct table k = begin_table(b);
+void wi_gelu_table_emit_at(struct wi_build *b, size_t params) {
+    struct wi_vreg steps = wi_k_param(b, WI_FAMILY_R, params + AT(steps), "steps");
+    struct cursor in = cursor(b, params), out = cursor(b, params);
+    struct table k = begin_table(b, params);
     wi_k_round_even(b);
     wi_build_loop(b, (struct wi_loop){.name = "gelu by table", .steps = steps});
     struct wi_vreg x = load_x(b, &in), positive = larger(b, x, k.zero), y[2];
@@ -218,4 +221,8 @@ void wi_gelu_table_emit(struct wi_build *b) {
     }
     store_y(b, &out, y);
     wi_build_end_loop(b);
+}
+
+void wi_gelu_table_emit(struct wi_build *b) {
+    wi_gelu_table_emit_at(b, 0);
 }

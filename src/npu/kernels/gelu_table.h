@@ -7,9 +7,12 @@
 #ifndef WISP_SRC_NPU_KERNELS_GELU_TABLE_H
 #define WISP_SRC_NPU_KERNELS_GELU_TABLE_H
 
+#include <stddef.h>
+
 #include "npu/asm/build.h"
 
 enum { WI_GELU_TABLE = 97 * 32 + 192, WI_GELU_TABLE_MIN = 160 }; /* bytes; elements */
+enum { WI_GELU_TABLE_STREAM_X = 1 }; /* of its loads, for what writes x in the same routine */
 
 /* The parameter block, which p0 points to. */
 struct wi_gelu_table_params {
@@ -27,5 +30,7 @@ void wi_gelu_table(uint16_t table[WI_GELU_TABLE / 2]);
 
 /* The routine: p0 = parameter block. */
 void wi_gelu_table_emit(struct wi_build *b);
+/* The same as the end of another one, whose parameter block has this one's at `params`. */
+void wi_gelu_table_emit_at(struct wi_build *b, size_t params);
 
 #endif
