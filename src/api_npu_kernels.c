@@ -5,17 +5,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/dtype.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "npu/emu/core.h"
 #include "npu/isa/isa.h"
 #include "npu_cases.h"
+#include "npu_column.h"
 
 enum { BASE = 256, MAX_CYCLES = 10 * 1000 * 1000, DRAIN = 16 };
 
+/* Behind the cases, which run on one core, comes the column. */
+static bool is_column(size_t i) {
+    return !wi_case_at(i) && (i == 0 || wi_case_at(i - 1));
+}
+
 const char *wisp_npu_kernel_name(size_t i) {
     const struct wi_case *c = wi_case_at(i);
-    return c ? c->kernel : NULL;
+    return c ? c->kernel : is_column(i) ? "column-gemm" : NULL;
 }
 
 void wisp_npu_kernel_run_fini(struct wisp_npu_kernel_run *run) {
@@ -109,32 +116,32 @@ static int by_value(const void *a, const void *b) {
 }
 
 /* In bf16 ulp of a value or of 2^-8 of the largest in its row. */
-static void row_errors(const struct wi_case_data *d, int row, double *error) {
+static void row_errors(const double *want, const double *got, int n, double *error) {
     double largest = 0;
-    for (int i = 0; i < d->row; i++)
-        largest = fmax(largest, fabs(d->want[row * d->row + i]));
-    for (int i = 0; i < d->row; i++) {
-        double want = d->want[row * d->row + i], size = fmax(fabs(want), largest / 256);
-        error[row * d->row + i] =
-            size > 0 ? fabs(d->got[row * d->row + i] - want) / exp2(floor(log2(size)) - 7) : 0;
+    for (int i = 0; i < n; i++)
+        largest = fmax(largest, fabs(want[i]));
+    for (int i = 0; i < n; i++) {
+        double size = fmax(fabs(want[i]), largest / 256);
+        error[i] = size > 0 ? fabs(got[i] - want[i]) / exp2(floor(log2(size)) - 7) : 0;
     }
 }
 
-static int measure_errors(const struct wi_case_data *d, struct wisp_npu_kernel_run *out,
-                          struct wisp_error *err) {
-    double xy = 0, xx = 0, yy = 0, *error = wi_malloc((size_t)d->n, sizeof *error);
+/* Of n values in rows of `row`. */
+static int measure_errors(const double *want, const double *got, int n, int row,
+                          struct wisp_npu_kernel_run *out, struct wisp_error *err) {
+    double xy = 0, xx = 0, yy = 0, *error = wi_malloc((size_t)n, sizeof *error);
     if (!error)
         return wi_err_nomem(err, "the errors of a kernel");
-    for (int row = 0; row < d->n / d->row; row++)
-        row_errors(d, row, error);
-    qsort(error, (size_t)d->n, sizeof *error, by_value);
-    for (int i = 0; i < d->n; i++) {
-        xy += d->got[i] * d->want[i];
-        xx += d->got[i] * d->got[i];
-        yy += d->want[i] * d->want[i];
+    for (int i = 0; i < n; i += row)
+        row_errors(want + i, got + i, row, error + i);
+    qsort(error, (size_t)n, sizeof *error, by_value);
+    for (int i = 0; i < n; i++) {
+        xy += got[i] * want[i];
+        xx += got[i] * got[i];
+        yy += want[i] * want[i];
     }
-    out->ulp_median = error[d->n / 2];
-    out->ulp_max = error[d->n - 1];
+    out->ulp_median = error[n / 2];
+    out->ulp_max = error[n - 1];
     out->correlation = xy / sqrt(xx * yy);
     wi_free(error);
     return WISP_OK;
@@ -175,7 +182,7 @@ static int measure(const struct wi_case *c, const struct wi_code *code, struct b
         rc = copy(&out->after, b->data.memory, WI_CASE_BYTES, err);
     if (rc == WISP_OK) {
         c->after(&b->data);
-        rc = measure_errors(&b->data, out, err);
+        rc = measure_errors(b->data.want, b->data.got, b->data.n, b->data.row, out, err);
     }
     out->program_bytes = code->bytes.len;
     out->memory_bytes = WI_CASE_BYTES;
@@ -185,11 +192,107 @@ static int measure(const struct wi_case *c, const struct wi_code *code, struct b
     return rc;
 }
 
+/* ---------------------------------------------------------------- the column */
+
+enum {
+    TOKENS = WI_COLUMN_TOKENS,
+    WIDTH = WI_COLUMN_K,
+    X_VALUES = TOKENS * WI_COLUMN_N,
+    STEADY_JOBS = 3
+};
+
+struct column {
+    uint16_t a[TOKENS * WIDTH], x[X_VALUES], w[STEADY_JOBS][WIDTH * WI_COLUMN_N];
+    float bias[STEADY_JOBS][WI_COLUMN_N];
+    double want[X_VALUES], got[X_VALUES];
+    struct wi_column_programs programs;
+};
+
+static void fill_bf16(uint16_t *v, size_t n, int exponent, uint64_t *seed) {
+    for (size_t i = 0; i < n; i++)
+        v[i] = wi_case_random_bf16(seed, exponent);
+}
+
+static void fill_column(struct column *c) {
+    uint64_t seed = 0x9e3779b97f4a7c15u;
+    fill_bf16(c->a, TOKENS * WIDTH, 0, &seed);
+    fill_bf16(c->x, X_VALUES, 0, &seed);
+    for (int job = 0; job < STEADY_JOBS; job++) {
+        fill_bf16(c->w[job], WIDTH * WI_COLUMN_N, -4, &seed);
+        for (int i = 0; i < WI_COLUMN_N; i++)
+            c->bias[job][i] = wi_bf16_to_f32(wi_case_random_bf16(&seed, 0));
+    }
+    for (int i = 0; i < X_VALUES; i++) {
+        const uint16_t *row = c->a + i / WI_COLUMN_N * WIDTH;
+        int n = i % WI_COLUMN_N;
+        c->want[i] = (double)c->bias[0][n] + (double)wi_bf16_to_f32(c->x[i]);
+        for (int k = 0; k < WIDTH; k++)
+            c->want[i] += (double)wi_bf16_to_f32(row[k]) *
+                          (double)wi_bf16_to_f32(c->w[0][k * WI_COLUMN_N + n]);
+    }
+}
+
+/* One job for its results, more for the time of one among others. */
+static int run_column(struct column *c, struct wisp_npu_kernel_run *out, struct wisp_error *err) {
+    struct wi_column_work work = {1, 1, c->a, c->x, c->w[0], c->bias[0]};
+    struct wi_column_time time;
+    int rc = copy(&out->before, c->x, sizeof c->x, err);
+    if (rc == WISP_OK)
+        rc = wi_column_work_run(&work, &c->programs, NULL, &time, err);
+    for (int i = 0; i < X_VALUES; i++)
+        c->got[i] = (double)wi_bf16_to_f32(c->x[i]);
+    if (rc == WISP_OK)
+        rc = measure_errors(c->want, c->got, X_VALUES, WI_COLUMN_N, out, err);
+    if (rc == WISP_OK)
+        rc = copy(&out->after, c->x, sizeof c->x, err);
+    work.jobs = STEADY_JOBS;
+    if (rc == WISP_OK)
+        rc = wi_column_work_run(&work, &c->programs, NULL, &time, err);
+    out->cycles = out->bundles = time.cycles;
+    for (int i = 0; i < WISP_NPU_STALLS; i++) {
+        out->stalls[i] = time.waits[0][i];
+        out->bundles -= time.waits[0][i];
+    }
+    return rc;
+}
+
+/* Program and stalls are those of the bottom core, bundles the cycles that it does not wait, memory
+ * before and after X, row-major. */
+static int measure_column(struct wisp_npu_kernel_run *out, struct wisp_error *err) {
+    struct column *c = wi_calloc(1, sizeof *c);
+    if (!c)
+        return wi_err_nomem(err, "the data of a column");
+    *out = (struct wisp_npu_kernel_run){.kernel = "column-gemm",
+                                        .shape = "96x512x512",
+                                        .layout = "4 cores on the array, bf16; a job among others",
+                                        .limit = "vec",
+                                        .bound = X_VALUES / 128 * (WIDTH / WI_COLUMN_ROWS),
+                                        .memory_bytes = sizeof c->x};
+    fill_column(c);
+    int rc = wi_column_link(&c->programs, err);
+    if (rc == WISP_OK) {
+        const struct wi_strbuf *bottom = &c->programs.of[WI_GEMM_BOTTOM].bytes;
+        out->program_bytes = bottom->len;
+        rc = copy(&out->program, bottom->data, bottom->len, err);
+    }
+    if (rc == WISP_OK)
+        rc = run_column(c, out, err);
+    wi_column_programs_fini(&c->programs);
+    wi_free(c);
+    return rc;
+}
+
 int wisp_npu_kernel_measure(struct wisp_npu_kernel_run *out, size_t i, struct wisp_error *err) {
     const struct wi_case *c = wi_case_at(i);
     struct wi_code code;
     memset(out, 0, sizeof *out);
     wi_err_clear(err);
+    if (is_column(i)) {
+        int rc = measure_column(out, err);
+        if (rc != WISP_OK)
+            wisp_npu_kernel_run_fini(out);
+        return rc;
+    }
     if (!c)
         return wi_err_set(err, WISP_E_ARG, "there is no kernel %zu", i);
     *out = (struct wisp_npu_kernel_run){.kernel = c->kernel,

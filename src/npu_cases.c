@@ -17,21 +17,28 @@
 
 /* ---------------------------------------------------------------- numbers */
 
-static uint32_t random_bits(struct wi_case_data *d) { /* xorshift64 */
-    d->seed ^= d->seed << 13;
-    d->seed ^= d->seed >> 7;
-    d->seed ^= d->seed << 17;
-    return (uint32_t)(d->seed >> 16);
+static uint32_t next_bits(uint64_t *seed) { /* xorshift64 */
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 7;
+    *seed ^= *seed << 17;
+    return (uint32_t)(*seed >> 16);
+}
+
+static uint32_t random_bits(struct wi_case_data *d) {
+    return next_bits(&d->seed);
 }
 
 static double from_bf16(uint16_t v) {
     return wi_bf16_to_f32(v);
 }
 
-/* +-[1, 2) times 2^exponent in bf16. */
-static uint16_t random_bf16(struct wi_case_data *d, int exponent) {
-    uint32_t bits = random_bits(d);
+uint16_t wi_case_random_bf16(uint64_t *seed, int exponent) {
+    uint32_t bits = next_bits(seed);
     return (uint16_t)((bits & 0x807f) | (uint32_t)(127 + exponent) << 7);
+}
+
+static uint16_t random_bf16(struct wi_case_data *d, int exponent) {
+    return wi_case_random_bf16(&d->seed, exponent);
 }
 
 static void fill(struct wi_case_data *d, uint16_t *v, int n, int exponent) {

@@ -30,6 +30,9 @@ struct wi_case {
     void (*after)(struct wi_case_data *d);  /* reads `got` */
 };
 
+/* +-[1, 2) times 2^exponent in bf16. */
+uint16_t wi_case_random_bf16(uint64_t *seed, int exponent);
+
 /* The i-th case, NULL past the last. */
 const struct wi_case *wi_case_at(size_t i);
 

@@ -11,11 +11,30 @@ enum { C_TRANSFERS = WI_COLUMN_PANELS * WI_COLUMN_PANEL_BYTES / 1024 };
 
 /* ---------------------------------------------------------------- time */
 
-struct watch {
-    int transfers, jobs;
-    uint64_t job_end[MAX_JOBS + 1];
-    struct wi_column_time waits[MAX_JOBS]; /* of each job, by when a wait ends */
+struct wait {
+    uint64_t start, end;
+    int row, cause;
 };
+
+struct watch {
+    int transfers;
+    uint64_t job_end[MAX_JOBS + 1];
+    struct wait *waits;
+    size_t n, max;
+    bool failed;
+};
+
+static void add_wait(struct watch *w, const struct wi_array_span *s) {
+    int cause = 0;
+    while (cause < WI_EMU_STALLS &&
+           strcmp(s->what, wi_emu_stall_name((enum wi_emu_stall)cause)) != 0)
+        cause++;
+    if (cause == WI_EMU_STALLS)
+        return;
+    w->failed |= !wi_grow(&w->waits, &w->max, w->n + 1, sizeof *w->waits);
+    if (!w->failed)
+        w->waits[w->n++] = (struct wait){s->start, s->end, s->row - BOTTOM, cause};
+}
 
 static void see(void *user, const struct wi_array_span *s) {
     struct watch *w = user;
@@ -24,10 +43,20 @@ static void see(void *user, const struct wi_array_span *s) {
     if (s->lane == WI_LANE_MM2S && s->row == BOTTOM && s->channel == 0 &&
         strcmp(s->what, "transfer") == 0 && ++w->transfers % C_TRANSFERS == 0)
         w->job_end[w->transfers / C_TRANSFERS] = s->end;
-    int job = w->transfers / C_TRANSFERS;
-    for (int i = 0; s->lane == WI_LANE_CORE && job < w->jobs && i < WI_EMU_STALLS; i++)
-        if (strcmp(s->what, wi_emu_stall_name((enum wi_emu_stall)i)) == 0)
-            w->waits[job].waits[s->row - BOTTOM][i] += s->end - s->start;
+    if (s->lane == WI_LANE_CORE)
+        add_wait(w, s);
+}
+
+static struct wi_column_time time_of(const struct watch *w, int job) {
+    uint64_t from = w->job_end[job], to = w->job_end[job + 1];
+    struct wi_column_time time = {.cycles = to - from};
+    for (size_t i = 0; i < w->n; i++) {
+        const struct wait *x = &w->waits[i];
+        uint64_t start = x->start > from ? x->start : from, end = x->end < to ? x->end : to;
+        if (start < end)
+            time.waits[x->row][x->cause] += end - start;
+    }
+    return time;
 }
 
 /* ---------------------------------------------------------------- the run */
@@ -95,27 +124,21 @@ static int read_x(struct run *r, int col, struct wisp_error *err) {
     return WISP_OK;
 }
 
-static int run(struct run *r, const struct wi_column_programs *programs,
-               struct wi_column_time *time, struct wisp_error *err) {
-    struct watch watch = {.jobs = r->work->jobs};
-    int jobs = r->work->jobs, rc = add_streams(r, programs, err);
-    if (rc == WISP_OK)
-        rc = load(r, programs, err);
-    if (rc != WISP_OK)
-        return rc;
-    wi_array_trace(r->array, see, &watch);
+static int run(struct run *r, struct watch *watch, struct wisp_error *err) {
+    int jobs = r->work->jobs;
+    wi_array_trace(r->array, see, watch);
     wi_array_start(r->array, &r->insts, r->address, WI_COLUMN_ROWS);
-    rc = stopped(r, wi_array_run(r->array, RUN_LIMIT), err);
+    int rc = stopped(r, wi_array_run(r->array, RUN_LIMIT), err);
     if (rc == WISP_OK) /* cores wait for the next unit then */
         rc = stopped(r, wi_array_idle(r->array, (uint64_t)jobs * JOB_LIMIT), err);
-    if (rc == WISP_OK && watch.transfers != jobs * C_TRANSFERS)
+    wi_array_trace(r->array, NULL, NULL);
+    if (rc == WISP_OK && watch->failed)
+        rc = wi_err_nomem(err, "the waits of cores");
+    if (rc == WISP_OK && watch->transfers != jobs * C_TRANSFERS)
         rc = wi_err_set(err, WISP_E_DEVICE, "the array stopped after %d of %d pieces",
-                        watch.transfers, jobs * C_TRANSFERS);
+                        watch->transfers, jobs * C_TRANSFERS);
     for (int col = 0; rc == WISP_OK && col < r->work->cols; col++)
         rc = read_x(r, col, err);
-    int timed = jobs > 1 ? jobs - 1 : jobs; /* from 1 */
-    *time = watch.waits[timed - 1];
-    time->cycles = watch.job_end[timed] - watch.job_end[timed - 1];
     return rc;
 }
 
@@ -124,6 +147,7 @@ int wi_column_work_run(const struct wi_column_work *work, const struct wi_column
                        struct wisp_error *err) {
     struct wi_array_params defaults;
     struct run r = {.work = work};
+    struct watch watch = {.transfers = 0};
     memset(time, 0, sizeof *time);
     if (work->cols < 1 || work->cols > WI_COLUMN_COLS || work->jobs < 1 || work->jobs > MAX_JOBS)
         return wi_err_set(err, WISP_E_ARG, "%d columns and %d jobs; 1 to %d and 1 to %d are there",
@@ -137,7 +161,14 @@ int wi_column_work_run(const struct wi_column_work *work, const struct wi_column
                  ? wi_array_create(&r.array, params ? params : &defaults, WI_PORTABLE, err)
                  : wi_err_nomem(err, "the streams of an array");
     if (rc == WISP_OK)
-        rc = run(&r, programs, time, err);
+        rc = add_streams(&r, programs, err);
+    if (rc == WISP_OK)
+        rc = load(&r, programs, err);
+    if (rc == WISP_OK)
+        rc = run(&r, &watch, err);
+    if (rc == WISP_OK)
+        *time = time_of(&watch, work->jobs > 1 ? work->jobs - 2 : 0);
+    wi_free(watch.waits);
     wi_array_destroy(&r.array);
     wi_cfg_fini(&r.load);
     wi_cfg_fini(&r.insts);

@@ -193,7 +193,8 @@ struct wisp_npu_kernel_run {
     double ulp_median, ulp_max;   /* bf16 ulp of max(|ref|, 2^-8 of the row's largest |ref|) */
     double correlation;
     const char *earlier; /* what earlier kernels took on the chip for as much work; NULL: not known */
-    uint8_t *program, *before, *after; /* code for program_address; 64 KB of memory at 0x70000 */
+    uint8_t *program, *before, *after; /* code for program_address; 64 KB of memory at 0x70000, of the
+                                          column the bottom's program and X, row-major */
     size_t program_bytes, memory_bytes;
     uint32_t program_address, params; /* p0 at the call */
 };
