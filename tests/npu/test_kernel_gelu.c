@@ -136,6 +136,24 @@ static void every_finite_bf16(void **state) {
     }
 }
 
+/* Infinities, and what NaNs become: |x| counts as 12, so that only max(x, 0) is left of x. */
+static void infinities(void **state) {
+    (void)state;
+    static const uint16_t in[] = {0x7f80, 0xff80, 0x7fc0, 0xffc0};
+    for (int how = 0; how < 2; how++) {
+        wi_emu_poison(rig.memory, sizeof rig.memory);
+        for (int i = 0; i < WI_GELU_MIN; i++)
+            memcpy(rig.memory + X + 2 * i, &in[i % 4], 2);
+        run(how, 1, 2 * WI_GELU_MIN, 2 * WI_GELU_MIN);
+        for (int i = 0; i < WI_GELU_MIN; i += 4) {
+            assert_int_equal(at(i), 0x7f80);
+            assert_int_equal(at(i + 1), host_gelu(0xc140));
+            assert_true(isnan(krig_f32(at(i + 2))));
+            assert_int_equal(at(i + 3), host_gelu(0xc140));
+        }
+    }
+}
+
 /* Panels with gaps; what lies in the gaps stays. */
 static void panels(void **state) {
     (void)state;
@@ -266,9 +284,12 @@ static void budgets(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_finite_bf16), cmocka_unit_test(panels),
-        cmocka_unit_test(sums_with_r),       cmocka_unit_test(accuracy),
-        cmocka_unit_test(small_sizes),       cmocka_unit_test(budgets)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_finite_bf16),
+                                       cmocka_unit_test(infinities),
+                                       cmocka_unit_test(panels),
+                                       cmocka_unit_test(sums_with_r),
+                                       cmocka_unit_test(accuracy),
+                                       cmocka_unit_test(small_sizes),
+                                       cmocka_unit_test(budgets)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -207,6 +207,31 @@ static void conversions(void **state) {
             }
 }
 
+/* Every finite bf16 and infinity, widened; and where fp32 is rounded, every point in the middle
+ * between two of them, and its neighbours. */
+static void every_bf16(void **state) {
+    (void)state;
+    enum { N = 4096 };
+    for (int first = 0; first < 65536; first += N)
+        for (int bits = 0x7fff; bits <= 0x8001; bits++)
+            for (int narrows = 0; narrows < 2; narrows++) {
+                for (uint32_t i = 0; i < N; i++) {
+                    uint16_t v = (uint16_t)((uint32_t)first + i);
+                    v = (v & 0x7f80) == 0x7f80 ? v & 0xff80 : v;
+                    uint32_t wide =
+                        (uint32_t)v << 16 | ((v & 0x7f80) == 0x7f80 ? 0 : (uint32_t)bits);
+                    if (narrows)
+                        memcpy(before + IN + 4 * i, &wide, 4);
+                    else
+                        memcpy(before + IN + 2 * i, &v, 2);
+                }
+                run_convert(0, narrows, N);
+                memcpy(want + OUT, before + OUT, sizeof want - OUT);
+                want_converted(narrows, N);
+                assert_memory_equal(rig.memory + OUT, want + OUT, narrows ? 2 * N : 4 * N);
+            }
+}
+
 /* Budgets: what was reached is not lost. */
 static void budgets(void **state) {
     (void)state;
@@ -235,6 +260,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(kinds_and_shapes),
                                        cmocka_unit_test(in_place),
                                        cmocka_unit_test(bad_shapes_are_refused),
-                                       cmocka_unit_test(conversions), cmocka_unit_test(budgets)};
+                                       cmocka_unit_test(conversions),
+                                       cmocka_unit_test(every_bf16),
+                                       cmocka_unit_test(budgets)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

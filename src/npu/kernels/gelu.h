@@ -2,8 +2,8 @@
  * E = erfc(|x| / sqrt 2) / 2 = 2^p(|x|), rounded once.
  *
  * The exponent p is a polynomial of degree 4, so that E keeps its relative accuracy where it is
- * tiny; 2^p comes from the bits of a sum, as in attention.  Finite inputs; |x| counts as 12 beyond
- * that, where E has long vanished.
+ * tiny; 2^p comes from the bits of a sum, as in attention.  |x| counts as 12 beyond that, where E
+ * has long vanished; so does a NaN, which only without a sign comes out as one.
  *
  * Memory: x in panels of `panel` bytes at a pitch; the constants of wi_gelu_constants in another
  * bank; r, bf16 in the order of x, or 64 bytes of zeros, in a third one (in theirs it costs
