@@ -6,6 +6,7 @@
 #include "base/dtype.h"
 #include "npu/kernels/add.h"
 #include "npu/kernels/attention.h"
+#include "npu/kernels/attention_online.h"
 #include "npu/kernels/convert.h"
 #include "npu/kernels/gelu.h"
 #include "npu/kernels/gelu_table.h"
@@ -707,6 +708,7 @@ static void tiles_in_place(struct wi_build *b) {
 /* ---------------------------------------------------------------- attention block */
 
 enum {
+    ONLINE_BOUND = 2 * (WI_ATT_QUERIES * WI_ATT_ONLINE_KEYS * WI_ATT_D / 128),
     QUERIES = WI_ATT_QUERIES,
     KEYS = WI_ATT_KEYS,
     D = WI_ATT_D,
@@ -740,11 +742,11 @@ static uint32_t att_o(uint32_t c, uint32_t q) {
            q % 4 * 4;
 }
 
-static void att_softmax(struct wi_case_data *d, uint16_t q[QUERIES][D], uint16_t k[KEYS][D],
-                        uint16_t v[KEYS][D]) {
+static void att_softmax(struct wi_case_data *d, int n_keys, uint16_t q[QUERIES][D],
+                        uint16_t k[KEYS][D], uint16_t v[KEYS][D]) {
     for (int i = 0; i < QUERIES; i++) {
         double weight[KEYS], sum = 0;
-        for (int key = 0; key < KEYS; key++) {
+        for (int key = 0; key < n_keys; key++) {
             double s = 0;
             for (int c = 0; c < D; c++)
                 s += from_bf16(q[i][c]) * from_bf16(k[key][c]);
@@ -752,15 +754,16 @@ static void att_softmax(struct wi_case_data *d, uint16_t q[QUERIES][D], uint16_t
         }
         for (int c = 0; c < D; c++) {
             d->want[i * D + c] = 0;
-            for (int key = 0; key < KEYS; key++)
+            for (int key = 0; key < n_keys; key++)
                 d->want[i * D + c] += weight[key] / sum * from_bf16(v[key][c]);
         }
     }
 }
 
-static void att_before(struct wi_case_data *d) {
+/* c: the constant of each query, or its maximum so far. */
+static void att_begin(struct wi_case_data *d, int n_keys, float c) {
     uint16_t q[QUERIES][D], k[KEYS][D], v[KEYS][D];
-    const float c = WI_ATT_OFFSET, zero = 0;
+    const float zero = 0;
     const struct wi_att_params params = {.q = WI_CASE_MEMORY,
                                          .k = WI_CASE_MEMORY + ATT_K,
                                          .v = WI_CASE_MEMORY + ATT_V,
@@ -782,7 +785,19 @@ static void att_before(struct wi_case_data *d) {
     d->params = ATT_PARAMS;
     d->n = QUERIES * D;
     d->row = D;
-    att_softmax(d, q, k, v);
+    att_softmax(d, n_keys, q, k, v);
+}
+
+static void att_before(struct wi_case_data *d) {
+    att_begin(d, KEYS, WI_ATT_OFFSET);
+}
+
+static void online_before(struct wi_case_data *d) {
+    att_begin(d, WI_ATT_ONLINE_KEYS, -0x1p126f);
+}
+
+static void exact_before(struct wi_case_data *d) {
+    att_begin(d, WI_ATT_ONLINE_KEYS, 0);
 }
 
 /* O / l */
@@ -933,6 +948,13 @@ static const struct wi_case cases[] = {
     {"attention", "96 queries, 32 keys, d 64", "Q, K, V in panels and pieces; O, l in fp32", NULL,
      2 * (QUERIES * KEYS * D / 128) + QUERIES *KEYS / 64 * 12, wi_att_block_emit, att_before,
      att_after},
+    {"attention-online", "96 queries, 16 keys, d 64", "the same with fp32 scores, running maxima",
+     NULL,
+     ONLINE_BOUND + QUERIES *KEYS / 2 / 64 * (22 + 12) + QUERIES *D / 16 * 4 + QUERIES / 8 * 61,
+     wi_att_online_block_emit, online_before, att_after},
+    {"attention-exact", "96 queries, 16 keys, d 64",
+     "the same with fp32 scores, 2^y by a polynomial", NULL,
+     ONLINE_BOUND + QUERIES *KEYS / 2 / 64 * 50, wi_att_exact_block_emit, exact_before, att_after},
     {"attention-ref", "96 queries, 32 keys", "scores in place, constants", NULL,
      QUERIES *KEYS / 16 + QUERIES *KEYS / 16 + QUERIES / 4 * 2, wi_att_reference_emit,
      reference_before, scores_after},

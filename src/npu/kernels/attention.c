@@ -1,58 +1,25 @@
-#include "npu/kernels/attention.h"
-
-#include "npu/kernels/ops.h"
+#include "npu/kernels/attention_parts.h"
 
 enum {
-    TILE = 64,        /* bytes of 32 bf16 or 16 fp32 */
-    GROUP = 2 * TILE, /* the two tiles of 4 queries or keys in a panel of 16 d */
-    PITCH = WI_ATT_PITCH,
-    BLOCKS = 12,         /* of 8 queries */
-    SCORES = 512,        /* bytes of 8 queries x 32 keys */
-    FAR_SCORES = 0x8000, /* from the first to the fifth piece of scores */
-    GROUPS = WI_ATT_QUERIES / 16,
-    PANEL = 3072,
+    BLOCKS = 12,                 /* of 8 queries */
     FIRST_CONSTANT = 0x44c00000, /* 1536: scores as they are */
     /* 1663 - reference as a float: 1024, and in its bits 13 to 0 what is more */
     CONSTANT_BASE = 0x44800000 + ((WI_ATT_OFFSET - 1024) << 13),
-    SRS_SHIFT = 6, /* from 13 fraction bits to bf16's 7 */
     /* The guard's: high halves of fp32, of 8 octaves each, and to nearest. */
-    HALF_SHIFT = 16,
     HALF_OF_START = 0x44c0,       /* 1536: within the window */
     HALF_LEAST = 0x44a1,          /* of sums from 1284 on: y = -379 */
     HALF_BEYOND = 0x44dd,         /* of sums from 1764 on: y = 101 */
-    HALF_LEAST_SUM = 0x0d80,      /* 2^-100 */
     LOWEST_REFERENCE = -128 * 128 /* so that 127 - reference is less than 256 */
 };
-enum {
-    STREAM_Q = 1,
-    STREAM_K,
-    STREAM_V,
-    STREAM_S,
-    STREAM_P,
-    STREAM_O,
-    STREAM_O_OUT,
-    STREAM_L,
-    STREAM_L_OUT,
-    STREAM_C,
-    STREAM_STATUS = 255 /* that of the parameters */
-};
 
-/* vshuffle: 16-bit elements, 8 x 4 to 4 x 8; 128-bit elements 0, 2 or 1, 3 of both registers */
-enum { TRANSPOSE_8x4 = 28, EVEN_128 = 8, ODD_128 = 9, ODD_64 = 7, ODD_16 = 3 };
-
-#define STATUS_AT offsetof(struct wi_att_params, status)
-#define PARAM(b, field, name)                                                                      \
-    wi_k_param(b, WI_FAMILY_P, offsetof(struct wi_att_params, field), name)
-
-static void store_status(struct wi_build *b, struct wi_vreg status) {
+void wi_att_store_status(struct wi_build *b, struct wi_vreg status) {
     struct wi_vreg p0 = wi_fixed(WI_REG_P);
     wi_build_store(b, status, wi_k_at(p0, (int32_t)STATUS_AT, WI_ANY_BANK, STREAM_STATUS));
 }
 
 /* ---------------------------------------------------------------- scores */
 
-/* All pieces of scores, `step` bytes at a time: 4 at a pitch, 2 far away. */
-static struct wi_vreg walk_scores(struct wi_build *b, int step) {
+struct wi_vreg wi_att_walk_scores(struct wi_build *b, int step) {
     int last = 1024 - step;
     return wi_k_walk_3d(
         b, "walk of scores",
@@ -66,8 +33,7 @@ struct scores {
     struct wi_vreg most, least, halves; /* x, of high halves of sums; s: shift to these */
 };
 
-/* The two tiles of 16 d at a pointer, which then goes on. */
-static void load_pair(struct wi_build *b, struct wi_vreg x[2], struct wi_vreg p,
+void wi_att_load_pair(struct wi_build *b, struct wi_vreg x[2], struct wi_vreg p,
                       struct wi_vreg walk, uint8_t bank, uint8_t stream) {
     x[0] = wi_k_x(b, stream == STREAM_K ? "keys" : "queries");
     x[1] = wi_k_x(b, stream == STREAM_K ? "keys" : "queries");
@@ -95,9 +61,9 @@ static void scores_step(struct wi_build *b, const struct scores *s) {
     wi_build_load(b, wi_low(c), wi_k_walk(s->pc, s->walk_c, WI_FREE_BANK, STREAM_C));
     wi_build_when(b, WI_EVERY_STEP);
     for (int j = 0; j < 2; j++)
-        load_pair(b, q[j], s->pq, s->walk_q, 2, STREAM_Q);
+        wi_att_load_pair(b, q[j], s->pq, s->walk_q, 2, STREAM_Q);
     for (int i = 0; i < 8; i++) {
-        load_pair(b, k, s->pk, s->walk_k, 1, STREAM_K);
+        wi_att_load_pair(b, k, s->pk, s->walk_k, 1, STREAM_K);
         for (int d = 0; d < 2; d++)
             for (int j = 0; j < 2; j++) {
                 wi_k_mac(b, s->acc[i][j], s->acc[i][j], k[d], q[j][d], s->tile);
@@ -123,7 +89,7 @@ static void report_hits(struct wi_build *b, const struct scores *s) {
     WI_OP(b, VGE_S16, wi_r(mask[1]), wi_r(s->most), wi_r(wi_k_fill(b, HALF_BEYOND, "beyond")));
     for (int i = 0; i < 2; i++)
         WI_OP(b, OR, wi_r(status), wi_r(status), wi_r(mask[i]));
-    store_status(b, status);
+    wi_att_store_status(b, status);
 }
 
 static void emit_scores(struct wi_build *b) {
@@ -141,7 +107,7 @@ static void emit_scores(struct wi_build *b) {
     s.walk_c =
         wi_k_walk_2d(b, "walk of constants", (struct wi_walk){.n = 2, .step = 0, .next = TILE});
     s.ps = PARAM(b, s, "scores");
-    s.walk_s = walk_scores(b, 32);
+    s.walk_s = wi_att_walk_scores(b, 32);
     s.shift = wi_build_const(b, WI_FAMILY_S, SRS_SHIFT, "shift of scores");
     wi_k_round_even(b);
     for (int i = 0; i < 8; i++) {
@@ -194,26 +160,40 @@ static struct wi_vreg add(struct wi_build *b, const struct exponential *e, struc
     return sum;
 }
 
-/* 32 keys of 4 queries: 4 pairs of tiles, their sum onto l. */
-static void exp_step(struct wi_build *b, const struct exponential *e, struct wi_vreg in,
-                     struct wi_vreg walk_in, struct wi_vreg out, struct wi_vreg walk_out,
-                     struct wi_vreg l_in, struct wi_vreg l_out, const struct wi_vreg walk_l[2]) {
+struct exp_at {
+    int keys;
+    struct wi_vreg in, out, walk_in, walk_out; /* scores, powers */
+    struct wi_vreg l_in, l_out, walk_l[2];
+};
+
+/* The i-th 32 bytes of a query tile, in this order.  16 keys leave half of the bytes out. */
+static struct wi_mem score_at(const struct exp_at *at, int i, bool out) {
+    struct wi_vreg p = out ? at->out : at->in;
+    int n = at->keys / 4;
+    uint8_t stream = out ? STREAM_P : STREAM_S;
+    if (at->keys == WI_ATT_KEYS || i == n - 1)
+        return wi_k_walk(p, out ? at->walk_out : at->walk_in, 2, stream);
+    return wi_k_at(p, 32 * (i - (n - 1)), 2, stream);
+}
+
+/* 4 queries: pairs of tiles, their sum onto l. */
+static void exp_step(struct wi_build *b, const struct exponential *e, const struct exp_at *at) {
     struct wi_vreg sum[2] = {wi_k_bm(b, "l"), {0, 0, 0}};
-    wi_build_load(b, wi_low(sum[0]), wi_k_walk(l_in, walk_l[0], 2, STREAM_L));
-    wi_build_load(b, wi_high(sum[0]), wi_k_walk(l_in, walk_l[0], 2, STREAM_L));
-    for (int i = 0; i < 4; i++) {
+    wi_build_load(b, wi_low(sum[0]), wi_k_walk(at->l_in, at->walk_l[0], 2, STREAM_L));
+    wi_build_load(b, wi_high(sum[0]), wi_k_walk(at->l_in, at->walk_l[0], 2, STREAM_L));
+    for (int i = 0; i < at->keys / 8; i++) {
         struct wi_vreg x = wi_k_x(b, "scores"), p[2];
-        wi_build_load(b, wi_low(x), wi_k_walk(in, walk_in, 2, STREAM_S));
-        wi_build_load(b, wi_high(x), wi_k_walk(in, walk_in, 2, STREAM_S));
+        wi_build_load(b, wi_low(x), score_at(at, 2 * i, false));
+        wi_build_load(b, wi_high(x), score_at(at, 2 * i + 1, false));
         exp_pair(b, e, x, p);
         sum[0] = add(b, e, sum[0], p[0]);
         sum[1] = i ? add(b, e, sum[1], p[1]) : p[1];
-        wi_build_store_bf16(b, p[0], wi_k_walk(out, walk_out, 2, STREAM_P));
-        wi_build_store_bf16(b, p[1], wi_k_walk(out, walk_out, 2, STREAM_P));
+        wi_build_store_bf16(b, p[0], score_at(at, 2 * i, true));
+        wi_build_store_bf16(b, p[1], score_at(at, 2 * i + 1, true));
     }
     sum[0] = add(b, e, sum[0], sum[1]);
-    wi_build_store(b, wi_low(sum[0]), wi_k_walk(l_out, walk_l[1], 2, STREAM_L_OUT));
-    wi_build_store(b, wi_high(sum[0]), wi_k_walk(l_out, walk_l[1], 2, STREAM_L_OUT));
+    wi_build_store(b, wi_low(sum[0]), wi_k_walk(at->l_out, at->walk_l[1], 2, STREAM_L_OUT));
+    wi_build_store(b, wi_high(sum[0]), wi_k_walk(at->l_out, at->walk_l[1], 2, STREAM_L_OUT));
 }
 
 /* An x whose low or high 16 lanes are a value and whose others are 0. */
@@ -224,20 +204,32 @@ static struct wi_vreg fill_half(struct wi_build *b, const struct exponential *e,
     return x;
 }
 
-static void emit_exp(struct wi_build *b) {
+static struct exp_at exp_at(struct wi_build *b, int keys) {
+    int step = keys == WI_ATT_KEYS ? 32 : QUERY_TILE;
+    struct exp_at at = {.keys = keys, .in = PARAM(b, s, "scores"), .out = PARAM(b, s, "powers")};
+    at.l_in = PARAM(b, l, "l");
+    at.l_out = PARAM(b, l, "l");
+    at.walk_in = wi_att_walk_scores(b, step);
+    at.walk_out = wi_att_walk_scores(b, step);
+    for (int i = 0; i < 2; i++)
+        at.walk_l[i] =
+            wi_k_walk_2d(b, "walk of l",
+                         (struct wi_walk){.n = 1024 / 32, .step = 32, .next = PITCH + 32 - 1024});
+    if (keys < WI_ATT_KEYS) {
+        WI_OP(b, PADDA_INC, wi_r(at.in), wi_i(8 * keys - 32));
+        WI_OP(b, PADDA_INC, wi_r(at.out), wi_i(8 * keys - 32));
+    }
+    return at;
+}
+
+void wi_att_exp(struct wi_build *b, int keys) {
     struct exponential e = {.zero = wi_k_fill(b, 0, "0"),
                             .exponent = wi_k_fill(b, 0xff80, "exponent"),
                             .fraction = wi_k_fill(b, 0x007f, "fraction"),
                             .one = wi_k_fill(b, 0x3f80, "1")};
     struct wi_vreg c = wi_k_fill(b, WI_EXP2_C, "c");
-    struct wi_vreg n = wi_build_const(b, WI_FAMILY_R, WI_ATT_QUERIES / 4, "tiles of queries");
-    struct wi_vreg in = PARAM(b, s, "scores"), out = PARAM(b, s, "powers");
-    struct wi_vreg l_in = PARAM(b, l, "l"), l_out = PARAM(b, l, "l"), walk_l[2];
-    struct wi_vreg walk_in = walk_scores(b, 32), walk_out = walk_scores(b, 32);
-    for (int i = 0; i < 2; i++)
-        walk_l[i] =
-            wi_k_walk_2d(b, "walk of l",
-                         (struct wi_walk){.n = 1024 / 32, .step = 32, .next = PITCH + 32 - 1024});
+    struct wi_vreg n = wi_build_const(b, WI_FAMILY_R, TILES, "tiles of queries");
+    struct exp_at at = exp_at(b, keys);
     e.low_lanes = wi_build_const(b, WI_FAMILY_R, 0xffff, "low lanes");
     e.high_lanes = wi_build_const(b, WI_FAMILY_R, -0x10000, "high lanes");
     e.lanes = wi_build_const(b, WI_FAMILY_R, WI_MAC_LANES, "product of lanes");
@@ -245,7 +237,7 @@ static void emit_exp(struct wi_build *b) {
     e.c_low = fill_half(b, &e, c, false);
     e.c_high = fill_half(b, &e, c, true);
     wi_build_loop(b, (struct wi_loop){.name = "exp", .steps = n});
-    exp_step(b, &e, in, walk_in, out, walk_out, l_in, l_out, walk_l);
+    exp_step(b, &e, &at);
     wi_build_end_loop(b);
 }
 
@@ -256,14 +248,12 @@ struct values {
     struct wi_vreg in[2], out[2], walk_in[2], walk_out[2]; /* O, by the half of its d-tiles */
     struct wi_vreg tile, transpose;
     struct wi_vreg p[2][4]; /* [query tile][8 keys] */
+    int n;                  /* of 8 keys */
 };
 
-enum {
-    O_MIDDLE = 768
-}; /* O's pointers: offsets to both of its tile rows fit in front and behind */
-
-static int o_offset(int e, int q, int half) {
-    return (e ? O_MIDDLE : -O_MIDDLE) + TILE * q + 32 * half;
+/* From the first to the last 32 bytes of the powers of 8 queries. */
+static int last_power(int n) {
+    return QUERY_TILE + TILE * n - 32;
 }
 
 /* The powers of 8 queries; the pointer is at the last 32 bytes.  Two of the pieces share a bank
@@ -271,10 +261,10 @@ static int o_offset(int e, int q, int half) {
 static void load_powers(struct wi_build *b, const struct values *v) {
     wi_build_when(b, WI_FIRST_STEP);
     for (int q = 0; q < 2; q++)
-        for (int k = 0; k < 4; k++)
+        for (int k = 0; k < v->n; k++)
             for (int half = 0; half < 2; half++) {
                 struct wi_vreg to = half ? wi_high(v->p[q][k]) : wi_low(v->p[q][k]);
-                int offset = 256 * q + TILE * k + 32 * half - (SCORES - 32);
+                int offset = QUERY_TILE * q + TILE * k + 32 * half - last_power(v->n);
                 wi_build_load(b, to,
                               offset ? wi_k_at(v->pp, offset, 4, STREAM_S)
                                      : wi_k_walk(v->pp, v->walk_p, 4, STREAM_S));
@@ -308,7 +298,7 @@ static void values_step(struct wi_build *b, const struct values *v) {
         }
     for (int h = 0; h < 2; h++)
         WI_OP(b, PADDS_2D, wi_r(v->in[h]), wi_r(v->walk_in[h]));
-    for (int k = 0; k < 4; k++) {
+    for (int k = 0; k < v->n; k++) {
         struct wi_vreg t[4];
         load_values(b, v, t);
         for (int d = 0; d < 4; d++) {
@@ -331,12 +321,12 @@ static void values_step(struct wi_build *b, const struct values *v) {
         WI_OP(b, PADDS_2D, wi_r(v->out[h]), wi_r(v->walk_out[h]));
 }
 
-static void emit_values(struct wi_build *b) {
+void wi_att_values(struct wi_build *b, int keys) {
     const int steps = WI_ATT_D / 16;
-    struct values v = {.pp = PARAM(b, s, "powers"), .pv = PARAM(b, v, "V")};
+    struct values v = {.pp = PARAM(b, s, "powers"), .pv = PARAM(b, v, "V"), .n = keys / 8};
     struct wi_vreg n = wi_build_const(b, WI_FAMILY_R, steps, "steps");
     struct wi_vreg blocks = wi_build_const(b, WI_FAMILY_R, BLOCKS, "blocks");
-    int ahead = (steps - 1) * PITCH;
+    int ahead = (steps - 1) * PITCH, back = 256 * (v.n - 1);
     struct wi_walk walk_o = {.n = steps, .step = PITCH, .next = 2 * TILE - ahead};
     for (int h = 0; h < 2; h++) {
         v.in[h] = PARAM(b, o, "O");
@@ -354,15 +344,15 @@ static void emit_values(struct wi_build *b) {
             else
                 WI_OP(b, PADDA_INC, wi_r(p[i]), wi_i(O_MIDDLE));
     }
-    v.walk_v =
-        wi_k_walk_3d(b, "walk of V", (struct wi_walk){4, 256, steps, PITCH - 768, -768 - ahead});
-    v.walk_p = walk_scores(b, SCORES);
+    v.walk_v = wi_k_walk_3d(b, "walk of V",
+                            (struct wi_walk){v.n, 256, steps, PITCH - back, -back - ahead});
+    v.walk_p = wi_att_walk_scores(b, 2 * QUERY_TILE);
     v.tile = wi_build_const(b, WI_FAMILY_R, WI_MAC_TILE, "tile product");
     v.transpose = wi_build_const(b, WI_FAMILY_R, TRANSPOSE_8x4, "transpose");
-    WI_OP(b, PADDA_INC, wi_r(v.pp), wi_i(SCORES - 32));
+    WI_OP(b, PADDA_INC, wi_r(v.pp), wi_i(last_power(v.n)));
     WI_OP(b, PADDA_INC, wi_r(v.pv), wi_i(2 * TILE));
-    for (int i = 0; i < 8; i++)
-        v.p[i / 4][i % 4] = wi_k_x(b, "powers");
+    for (int i = 0; i < 2 * v.n; i++)
+        v.p[i % 2][i / 2] = wi_k_x(b, "powers");
     wi_build_loop(b, (struct wi_loop){"values", n, blocks, .overrun = true});
     load_powers(b, &v);
     values_step(b, &v);
@@ -375,14 +365,14 @@ void wi_att_scores_emit(struct wi_build *b) {
 
 void wi_att_values_emit(struct wi_build *b) {
     wi_k_round_even(b);
-    emit_exp(b);
-    emit_values(b);
+    wi_att_exp(b, WI_ATT_KEYS);
+    wi_att_values(b, WI_ATT_KEYS);
 }
 
 void wi_att_block_emit(struct wi_build *b) {
     emit_scores(b);
-    emit_exp(b);
-    emit_values(b);
+    wi_att_exp(b, WI_ATT_KEYS);
+    wi_att_values(b, WI_ATT_KEYS);
 }
 
 /* ---------------------------------------------------------------- what scores go through */
@@ -393,7 +383,7 @@ struct pass {
 };
 
 static struct pass pass(struct wi_build *b) {
-    return (struct pass){PARAM(b, s, "scores"), walk_scores(b, 256)};
+    return (struct pass){PARAM(b, s, "scores"), wi_att_walk_scores(b, 256)};
 }
 
 static struct wi_vreg load_scores(struct wi_build *b, const struct pass *p, int pair) {
@@ -432,9 +422,9 @@ void wi_att_mask_emit(struct wi_build *b) {
 
 /* ---------------------------------------------------------------- start and reference */
 
-void wi_att_start_emit(struct wi_build *b) {
+void wi_att_start(struct wi_build *b, uint32_t constant) {
     struct wi_vreg zero = wi_k_fill(b, 0, "0"), first = wi_k_x(b, "first constant");
-    store_status(b, wi_build_const(b, WI_FAMILY_R, 0, "status"));
+    wi_att_store_status(b, wi_build_const(b, WI_FAMILY_R, 0, "status"));
     struct wi_vreg n = wi_build_const(b, WI_FAMILY_R, WI_ATT_QUERIES * WI_ATT_D / 32, "steps");
     struct wi_vreg halves = wi_build_const(b, WI_FAMILY_R, 2 * GROUPS, "halves of groups");
     struct wi_vreg o = PARAM(b, o, "O"), l = PARAM(b, l, "l"), c = PARAM(b, c, "constants");
@@ -443,7 +433,7 @@ void wi_att_start_emit(struct wi_build *b) {
     struct wi_vreg walk_l =
         wi_k_walk_2d(b, "walk of l", (struct wi_walk){1024 / 32, 32, 0, 0, PITCH + 32 - 1024});
     WI_OP(b, VBCST_32, wi_r(first),
-          wi_r(wi_build_const(b, WI_FAMILY_R, FIRST_CONSTANT, "first constant")));
+          wi_r(wi_build_const(b, WI_FAMILY_R, (int32_t)constant, "first constant")));
     wi_build_loop(b, (struct wi_loop){.name = "O = 0", .steps = n});
     for (int i = 0; i < 4; i++)
         wi_build_store(b, wi_low(zero), wi_k_walk(o, walk_o, 4, STREAM_O));
@@ -453,6 +443,10 @@ void wi_att_start_emit(struct wi_build *b) {
         wi_build_store(b, wi_low(zero), wi_k_walk(l, walk_l, 4, STREAM_L));
     wi_build_store(b, wi_low(first), wi_k_next(c, 32, 4, STREAM_C));
     wi_build_end_loop(b);
+}
+
+void wi_att_start_emit(struct wi_build *b) {
+    wi_att_start(b, FIRST_CONSTANT);
 }
 
 static struct wi_vreg larger(struct wi_build *b, struct wi_vreg u, struct wi_vreg v) {
@@ -536,158 +530,4 @@ static void emit_shift(struct wi_build *b) {
 void wi_att_reference_emit(struct wi_build *b) {
     emit_constants(b);
     emit_shift(b);
-}
-
-/* ---------------------------------------------------------------- O / l */
-
-enum { RECIPROCALS = 512 }; /* bytes of 1 / l in a piece */
-
-struct finish {
-    struct wi_vreg sum, lanes; /* configurations */
-    struct wi_vreg o[2], walk_o[2], out, walk_out, r, walk_r;
-    struct wi_vreg transpose;
-};
-
-/* 1 / v in two bf16, within 2^-14: an estimate from v's bits and two Newton steps, y + y (1 - v y).
- */
-static struct wi_vreg reciprocal(struct wi_build *b, const struct finish *f, struct wi_vreg v,
-                                 struct wi_vreg bits, struct wi_vreg magic, struct wi_vreg one) {
-    struct wi_vreg y = wi_k_x(b, "y"), next = wi_k_bm(b, "y");
-    struct wi_vreg parts = wi_k_split(b, v, NULL, f->sum), one_f32 = wi_k_bm(b, "1");
-    wi_k_widen(b, one_f32, wi_low(one));
-    WI_OP(b, VSUB_16, wi_r(y), wi_r(magic), wi_r(bits));
-    for (int i = 0; i < 2; i++) {
-        struct wi_vreg h = wi_k_bm(b, "1 - v y"), left = wi_k_x(b, "1 - v y, 1");
-        wi_k_msc(b, h, one_f32, parts, y, f->lanes);
-        wi_k_narrow(b, wi_low(left), h);
-        WI_OP(b, VMOV_W, wi_r(wi_high(left)), wi_r(wi_low(one)));
-        next = wi_k_bm(b, "y");
-        wi_k_mul(b, next, left, y, f->lanes);
-        y = wi_k_x(b, "y");
-        if (i == 0) {
-            wi_k_narrow(b, wi_low(y), next);
-            wi_k_narrow(b, wi_high(y), next);
-        }
-    }
-    return wi_k_split(b, next, NULL, f->sum);
-}
-
-/* The high halves of 16 sums, twice; those below 2^-100, or negative, count as hits. */
-static struct wi_vreg bits_of_sums(struct wi_build *b, struct wi_vreg v, struct wi_vreg shift,
-                                   struct wi_vreg least, struct wi_vreg status) {
-    struct wi_vreg bits = wi_k_x(b, "bits"), mask = wi_build_reg(b, WI_FAMILY_R, "too small");
-    WI_OP(b, VSRS_S16_S32_W, wi_r(wi_low(bits)), wi_r(v), wi_r(shift));
-    WI_OP(b, VSRS_S16_S32_W, wi_r(wi_high(bits)), wi_r(v), wi_r(shift));
-    WI_OP(b, VLT_S16, wi_r(mask), wi_r(bits), wi_r(least));
-    WI_OP(b, OR, wi_r(status), wi_r(status), wi_r(mask));
-    return bits;
-}
-
-/* 1 / l, 16 queries a step, in place of scores: a tile is 4 times 4 queries' high parts and 4 times
- * their low parts, in bf16; 8 of them in a piece. */
-static void emit_reciprocals(struct wi_build *b, const struct finish *f) {
-    struct wi_vreg n = wi_build_const(b, WI_FAMILY_R, WI_ATT_QUERIES / 16, "groups of queries");
-    struct wi_vreg in = PARAM(b, l, "l"), out = PARAM(b, s, "1 / l");
-    struct wi_vreg walk_in =
-        wi_k_walk_2d(b, "walk of l", (struct wi_walk){1024 / 32, 32, 0, 0, PITCH + 32 - 1024});
-    struct wi_vreg walk_out = wi_k_walk_2d(
-        b, "walk of 1 / l", (struct wi_walk){RECIPROCALS / 32, 32, 0, 0, PITCH + 32 - RECIPROCALS});
-    struct wi_vreg even = wi_build_const(b, WI_FAMILY_R, EVEN_128, "even quarters");
-    struct wi_vreg odd = wi_build_const(b, WI_FAMILY_R, ODD_128, "odd quarters");
-    struct wi_vreg magic = wi_k_fill(b, 0x7ef3, "estimate of 1 / l");
-    struct wi_vreg one = wi_k_fill(b, 0x3f80, "1");
-    struct wi_vreg shift = wi_build_const(b, WI_FAMILY_S, HALF_SHIFT, "shift to bf16");
-    struct wi_vreg least = wi_k_fill(b, HALF_LEAST_SUM, "2^-100");
-    struct wi_vreg status = wi_k_param(b, WI_FAMILY_R, STATUS_AT, "status");
-    wi_build_loop(b, (struct wi_loop){.name = "1 / l", .steps = n, .apart = true});
-    struct wi_vreg l[4], two[2];
-    for (int i = 0; i < 4; i++) {
-        l[i] = wi_k_x(b, "l");
-        wi_build_load(b, wi_low(l[i]), wi_k_walk(in, walk_in, 2, STREAM_L));
-        wi_build_load(b, wi_high(l[i]), wi_k_walk(in, walk_in, 2, STREAM_L));
-    }
-    for (int i = 0; i < 2; i++) {
-        two[i] = wi_k_x(b, "two partial sums");
-        wi_k_move(b, two[i], wi_k_add_neighbours(b, l[2 * i], l[2 * i + 1], even, odd, f->sum));
-    }
-    struct wi_vreg sum = wi_k_add_neighbours(b, two[0], two[1], even, odd, f->sum);
-    struct wi_vreg bits = bits_of_sums(b, sum, shift, least, status);
-    struct wi_vreg r = reciprocal(b, f, sum, bits, magic, one);
-    for (int i = 0; i < 4; i++)
-        for (int part = 0; part < 2; part++) {
-            struct wi_vreg x = wi_k_x(b, "1 / l");
-            WI_OP(b, VEXTBCST_64_IMM, wi_r(x), wi_r(r), wi_i(4 * part + i));
-            wi_build_store(b, wi_low(x), wi_k_walk(out, walk_out, 2, STREAM_L_OUT));
-        }
-    wi_build_end_loop(b);
-    store_status(b, status);
-}
-
-/* 4 d of 4 queries times 1 / l, rounded. */
-static void scale_tile(struct wi_build *b, const struct finish *f, struct wi_vreg to,
-                       struct wi_mem at, struct wi_vreg high, struct wi_vreg low) {
-    struct wi_vreg o = wi_k_bm(b, "o"), product = wi_k_bm(b, "o / l");
-    wi_k_load_x(b, o, at);
-    struct wi_vreg parts = wi_k_split(b, o, NULL, f->sum);
-    wi_k_mul(b, product, parts, high, f->lanes);
-    wi_k_mac(b, product, product, parts, low, f->lanes);
-    wi_k_narrow(b, to, product);
-}
-
-/* 16 d of 4 queries. */
-static void finish_step(struct wi_build *b, const struct finish *f) {
-    static const uint8_t banks[2] = {2, 4};
-    struct wi_vreg high = wi_k_x(b, "1 / l"), low = wi_k_x(b, "1 / l"), y[2];
-    for (int half = 1; half >= 0; half--)
-        wi_build_load(b, half ? wi_high(low) : wi_low(low), wi_k_at(f->r, 32, 8, STREAM_L));
-    wi_build_load(b, wi_high(high), wi_k_at(f->r, 0, 8, STREAM_L));
-    wi_build_load(b, wi_low(high), wi_k_walk(f->r, f->walk_r, 8, STREAM_L));
-    for (int e = 0; e < 2; e++) {
-        struct wi_vreg x = wi_k_x(b, "8 d");
-        for (int h = 0; h < 2; h++)
-            scale_tile(b, f, h ? wi_high(x) : wi_low(x),
-                       wi_k_at(f->o[h], o_offset(e, 0, 0), banks[h], STREAM_O), high, low);
-        y[e] = wi_k_x(b, "8 d of 4 queries");
-        wi_k_shuffle(b, y[e], x, x, f->transpose);
-    }
-    for (int h = 0; h < 2; h++)
-        WI_OP(b, PADDA_2D, wi_r(f->o[h]), wi_r(f->walk_o[h]));
-    for (int i = 3; i >= 0; i--)
-        wi_build_store(b, i % 2 ? wi_high(y[i / 2]) : wi_low(y[i / 2]),
-                       i ? wi_k_at(f->out, 32 * i, 1, STREAM_O_OUT)
-                         : wi_k_walk(f->out, f->walk_out, 1, STREAM_O_OUT));
-}
-
-static void emit_quotients(struct wi_build *b, struct finish *f) {
-    const int tiles = WI_ATT_QUERIES / 4, panels = WI_ATT_D / 16, last = tiles - 1;
-    const struct wi_walk walk_o = {tiles, TILE, 0, 0, PITCH - last * TILE};
-    struct wi_vreg n = wi_build_const(b, WI_FAMILY_R, tiles * panels, "steps");
-    struct wi_vreg far =
-        wi_build_const(b, WI_FAMILY_M, 0x4000 + O_MIDDLE, "to the other half of O");
-    for (int h = 0; h < 2; h++) {
-        f->o[h] = PARAM(b, o, "O");
-        f->walk_o[h] = wi_k_walk_2d(b, "walk of O", walk_o);
-    }
-    WI_OP(b, PADDA_INC, wi_r(f->o[0]), wi_i(O_MIDDLE));
-    WI_OP(b, PADDA_POST, wi_r(f->o[1]), wi_r(far));
-    f->out = PARAM(b, out, "output");
-    f->walk_out = wi_k_walk_2d(b, "walk of output",
-                               (struct wi_walk){tiles, GROUP, 0, 0, PITCH - last * GROUP});
-    f->r = PARAM(b, s, "1 / l");
-    f->walk_r =
-        wi_k_walk_3d(b, "walk of 1 / l",
-                     (struct wi_walk){RECIPROCALS / TILE, TILE, 3, PITCH + TILE - RECIPROCALS,
-                                      TILE - RECIPROCALS - 2 * PITCH});
-    f->transpose = wi_build_const(b, WI_FAMILY_R, TRANSPOSE_8x4, "transpose");
-    wi_build_loop(b, (struct wi_loop){.name = "o / l", .steps = n, .overrun = true});
-    finish_step(b, f);
-    wi_build_end_loop(b);
-}
-
-void wi_att_finish_emit(struct wi_build *b) {
-    struct finish f = {.sum = wi_build_const(b, WI_FAMILY_R, WI_MAC_TILE, "addition"),
-                       .lanes = wi_build_const(b, WI_FAMILY_R, WI_MAC_LANES, "product of lanes")};
-    wi_k_round_even(b);
-    emit_reciprocals(b, &f);
-    emit_quotients(b, &f);
 }

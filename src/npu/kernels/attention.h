@@ -36,12 +36,12 @@ struct wi_att_params {
     uint32_t status;  /* not 0 after finish: out is not to be used */
 };
 
-/* The guard.  Scores count relative to the reference of 16 queries, the largest of their scores with
- * the first 32 keys.  Results are right while they lie from 379 octaves below it to 101 above,
+/* The guard.  Scores count relative to the reference of 16 queries, the largest of their scores
+ * with the first 32 keys.  Results are right while they lie from 379 octaves below it to 101 above,
  * first scores from -252 to 228, and each l is at least 2^-100; whatever leaves this, NaN included,
  * sets bits of `status`.  Keys that do not count are watched too, as the mask comes later: 0 is
  * within unless the reference is below -101 or above 379.  Start clears the word; who finds it set
- * after finish repeats the head with another form. */
+ * after finish repeats the head as attention_online.h does it. */
 
 /* Routines, p0 = parameter block.  A head: start; scores, reference, values with the first 32 keys;
  * scores, values with each 32 more; finish.  The mask, where a block has fewer keys, comes before
