@@ -305,7 +305,7 @@ static void gelu_before(struct wi_case_data *d) {
 static void gelu_add_before(struct wi_case_data *d) {
     struct wi_gelu_params params;
     gelu_begin(d, &params, 8, GELU_ADD_TABLE, GELU_R);
-    wi_gelu_add(&params, WI_CASE_MEMORY + GELU_R, GELU_PANEL, GELU_PITCH);
+    wi_gelu_add(&params, &(struct wi_pieces){WI_CASE_MEMORY + GELU_R, GELU_PANEL, GELU_PITCH});
     memcpy(d->memory + GELU_ADD_PARAMS, &params, sizeof params);
     d->params = GELU_ADD_PARAMS;
     for (int i = 0; i < d->n; i++) {
@@ -317,8 +317,8 @@ static void gelu_add_before(struct wi_case_data *d) {
 
 /* x + r of a slice likewise. */
 static void add_before(struct wi_case_data *d) {
-    const struct wi_add_side x = {WI_CASE_MEMORY, GELU_PANEL, GELU_PITCH};
-    const struct wi_add_side r = {WI_CASE_MEMORY + GELU_R, GELU_PANEL, GELU_PITCH};
+    const struct wi_pieces x = {WI_CASE_MEMORY, GELU_PANEL, GELU_PITCH};
+    const struct wi_pieces r = {WI_CASE_MEMORY + GELU_R, GELU_PANEL, GELU_PITCH};
     struct wi_add_params params;
     d->params = GELU_ADD_PARAMS;
     d->n = GELU_ADD_VALUES;

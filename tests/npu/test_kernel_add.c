@@ -30,11 +30,11 @@ static int teardown(void **state) {
 /* Three arrays of n elements, in pieces. */
 struct problem {
     int n;
-    struct wi_add_side side[3];
+    struct wi_pieces side[3];
     uint16_t x[MAX], r[MAX], y[MAX];
 };
 
-static uint8_t *element(const struct wi_add_side *s, int i) {
+static uint8_t *element(const struct wi_pieces *s, int i) {
     return rig.memory + (s->at - KRIG_MEMORY) + 2 * i / s->piece * s->pitch + 2 * i % s->piece;
 }
 
@@ -86,7 +86,7 @@ static void sums_are_the_hosts(void **state) {
 /* A panel of 3 KB and r in the gaps of 1 KB between panels, in place; the smallest pieces. */
 static void pieces(void **state) {
     (void)state;
-    static const struct wi_add_side sides[][3] = {
+    static const struct wi_pieces sides[][3] = {
         {{KRIG_MEMORY + X, 3072, 4096},
          {KRIG_MEMORY + R + 3072, 1024, 4096},
          {KRIG_MEMORY + X, 3072, 4096}},
@@ -101,12 +101,12 @@ static void pieces(void **state) {
 
 static void bad_shapes_are_refused(void **state) {
     (void)state;
-    static const struct wi_add_side good = {KRIG_MEMORY, 1024, 4096};
-    static const struct wi_add_side bad[] = {{KRIG_MEMORY, 1000, 4096},
-                                             {KRIG_MEMORY, 0, 4096},
-                                             {KRIG_MEMORY, 1024, 992},
-                                             {KRIG_MEMORY, 1024, 1040},
-                                             {KRIG_MEMORY + 16, 1024, 1024}};
+    static const struct wi_pieces good = {KRIG_MEMORY, 1024, 4096};
+    static const struct wi_pieces bad[] = {{KRIG_MEMORY, 1000, 4096},
+                                           {KRIG_MEMORY, 0, 4096},
+                                           {KRIG_MEMORY, 1024, 992},
+                                           {KRIG_MEMORY, 1024, 1040},
+                                           {KRIG_MEMORY + 16, 1024, 1024}};
     struct wi_add_params p;
     assert_true(wi_add_params(&p, 512, &good, &good, &good));
     assert_false(wi_add_params(&p, 448, &good, &good, &good));

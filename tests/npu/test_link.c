@@ -108,8 +108,8 @@ static void commands_are_worked_off(void **state) {
     link_routines(&linked, routines, 3);
     check(&linked);
     struct wi_add_params add;
-    const struct wi_add_side at_x = {KRIG_MEMORY + X, 2 * N, 2 * N};
-    const struct wi_add_side at_r = {KRIG_MEMORY + R, 2 * N, 2 * N};
+    const struct wi_pieces at_x = {KRIG_MEMORY + X, 2 * N, 2 * N};
+    const struct wi_pieces at_r = {KRIG_MEMORY + R, 2 * N, 2 * N};
     assert_true(wi_add_params(&add, N, &at_x, &at_r, &at_x));
     const uint32_t at_add = KRIG_MEMORY + PARAMS, at_gelu = at_add + 64;
     const struct wi_command first[] = {{linked.at[ADD].address, at_add, 1},

@@ -5,15 +5,9 @@
 #ifndef WISP_SRC_NPU_KERNELS_ADD_H
 #define WISP_SRC_NPU_KERNELS_ADD_H
 
-#include "npu/asm/build.h"
+#include "npu/kernels/ops.h"
 
 enum { WI_ADD_STEP = 64, WI_ADD_MIN = 512 }; /* elements */
-
-/* Pieces of `piece` bytes, a multiple of 128, `pitch` apart, a multiple of 32. */
-struct wi_add_side {
-    uint32_t at;
-    int piece, pitch;
-};
 
 /* The parameter block, which p0 points to. */
 struct wi_add_params {
@@ -22,9 +16,9 @@ struct wi_add_params {
     uint32_t x_walk[3], r_walk[3], y_walk[3];
 };
 
-/* n: a multiple of 64, at least 512; false: no such shape. */
-bool wi_add_params(struct wi_add_params *p, int n, const struct wi_add_side *x,
-                   const struct wi_add_side *r, const struct wi_add_side *y);
+/* n: a multiple of 64, at least 512; pieces are multiples of 128 bytes; false: no such shape. */
+bool wi_add_params(struct wi_add_params *p, int n, const struct wi_pieces *x,
+                   const struct wi_pieces *r, const struct wi_pieces *y);
 void wi_add_emit(struct wi_build *b);
 
 #endif

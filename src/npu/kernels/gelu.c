@@ -2,8 +2,7 @@
 
 #include <string.h>
 
-#include "npu/kernels/ops.h"
-
+enum { BYTES = 2 * WI_GELU_STEP };
 enum { BANK_X = 1, BANK_CONSTANTS = 2, BANK_R = 4 };
 enum { STREAM_X = 1, STREAM_OUT, STREAM_CONSTANTS, STREAM_R };
 enum {
@@ -44,69 +43,48 @@ void wi_gelu_constants(uint16_t out[WI_GELU_CONSTANTS]) {
         out[32 * BASE + i] = (uint16_t)(base.bits >> (i % 2 ? 16 : 0));
 }
 
-/* In steps of 64 bytes through pieces at a pitch. */
-static bool set_walk(uint32_t walk[3], int piece, int pitch) {
-    if (piece <= 0 || piece % (2 * WI_GELU_STEP) || pitch % 32 || pitch < piece)
-        return false;
-    walk[0] = (uint32_t)(pitch - piece + 64);
-    walk[1] = (uint32_t)piece / 64 - 1;
-    walk[2] = 64;
-    return true;
-}
-
 bool wi_gelu_params(struct wi_gelu_params *p, int n, int panel, int pitch,
                     const struct wi_gelu_at *at) {
+    const struct wi_pieces x = {at->x, panel, pitch};
     *p = (struct wi_gelu_params){.x = at->x, .constants = at->constants, .r = at->zeros};
-    if (n < 1 || !set_walk(p->walk, panel, pitch) || n * panel < 2 * WI_GELU_MIN)
+    if (n < 1 || !wi_walk_pieces(p->walk, &x, BYTES) || n * panel < 2 * WI_GELU_MIN)
         return false;
-    p->steps = (uint32_t)(n * panel / (2 * WI_GELU_STEP));
+    p->steps = (uint32_t)(n * panel / BYTES);
     return true;
 }
 
-bool wi_gelu_add(struct wi_gelu_params *p, uint32_t r, int piece, int pitch) {
-    p->r = r;
-    return set_walk(p->r_walk, piece, pitch);
+bool wi_gelu_add(struct wi_gelu_params *p, const struct wi_pieces *r) {
+    p->r = r->at;
+    return wi_walk_pieces(p->r_walk, r, BYTES);
 }
 
 /* ---------------------------------------------------------------- the kernel */
 
 #define AT(field) offsetof(struct wi_gelu_params, field)
 
-/* A pointer that goes through all elements. */
-struct cursor {
-    struct wi_vreg p, walk;
-};
-
 struct gelu {
     struct wi_vreg table[2]; /* at the middle of 4 constants each */
     struct wi_vreg zero, limit, base;
-    struct cursor r;
+    struct wi_cursor r;
     struct wi_vreg lanes, sum, shift, low, high; /* configurations; shuffles */
 };
 
-static struct cursor cursor(struct wi_build *b, size_t at, size_t walk) {
-    return (struct cursor){wi_k_param(b, WI_FAMILY_P, at, "elements"),
-                           wi_k_param_walk(b, WI_FAMILY_D, walk, "walk")};
-}
-
-static struct wi_vreg load_32(struct wi_build *b, const struct cursor *at) {
+static struct wi_vreg load_32(struct wi_build *b, const struct wi_cursor *at) {
     struct wi_vreg x = wi_k_x(b, "x");
-    wi_build_load(b, wi_high(x), wi_k_at(at->p, 32, BANK_X, STREAM_X));
-    wi_build_load(b, wi_low(x), wi_k_walk(at->p, at->walk, BANK_X, STREAM_X));
+    wi_build_load(b, wi_high(x), wi_k_from(at, 32, BANK_X, STREAM_X));
+    wi_build_load(b, wi_low(x), wi_k_from(at, 0, BANK_X, STREAM_X));
     return x;
 }
 
-static void store_32(struct wi_build *b, const struct cursor *at, const struct wi_vreg y[2]) {
-    wi_build_store_bf16(b, y[1], wi_k_at(at->p, 32, BANK_X, STREAM_OUT));
-    wi_build_store_bf16(b, y[0], wi_k_walk(at->p, at->walk, BANK_X, STREAM_OUT));
+static void store_32(struct wi_build *b, const struct wi_cursor *at, const struct wi_vreg y[2]) {
+    wi_build_store_bf16(b, y[1], wi_k_from(at, 32, BANK_X, STREAM_OUT));
+    wi_build_store_bf16(b, y[0], wi_k_from(at, 0, BANK_X, STREAM_OUT));
 }
 
 /* 16 of r; the second half is loaded first. */
 static struct wi_vreg load_r(struct wi_build *b, const struct gelu *g, int half) {
     struct wi_vreg r = wi_k_bm(b, "r");
-    wi_build_load_f32(b, r,
-                      half ? wi_k_at(g->r.p, 32, BANK_R, STREAM_R)
-                           : wi_k_walk(g->r.p, g->r.walk, BANK_R, STREAM_R));
+    wi_build_load_f32(b, r, wi_k_from(&g->r, 32 * half, BANK_R, STREAM_R));
     return r;
 }
 
@@ -122,18 +100,9 @@ static struct wi_vreg constant(struct wi_build *b, const struct gelu *g, enum co
     return x;
 }
 
-static struct wi_vreg and_x(struct wi_build *b, struct wi_vreg x, struct wi_vreg mask) {
-    struct wi_vreg d = wi_k_x(b, "bits");
-    WI_OP(b, VBAND, wi_r(d), wi_r(x), wi_r(mask));
-    return d;
-}
-
 /* min(|x|, 12) */
 static struct wi_vreg magnitude(struct wi_build *b, const struct gelu *g, struct wi_vreg x) {
-    struct wi_vreg t = wi_k_x(b, "t"), mask = wi_build_reg(b, WI_FAMILY_R, "mask");
-    WI_OP(b, VMIN_GE_S16, wi_r(t), wi_r(mask), wi_r(and_x(b, x, constant(b, g, ABS))),
-          wi_r(g->limit));
-    return t;
+    return wi_k_smaller_s16(b, wi_k_and(b, x, constant(b, g, ABS)), g->limit);
 }
 
 static struct wi_vreg product(struct wi_build *b, const struct gelu *g, struct wi_vreg s1,
@@ -178,8 +147,8 @@ static struct wi_vreg power(struct wi_build *b, const struct gelu *g, const stru
     struct wi_vreg twice = wi_k_x(b, "g"), right = wi_k_x(b, "1 + f, 2");
     WI_OP(b, VSRS_S16_S32_W, wi_r(wi_low(twice)), wi_r(p), wi_r(g->shift));
     WI_OP(b, VSRS_S16_S32_W, wi_r(wi_high(twice)), wi_r(p), wi_r(g->shift));
-    WI_OP(b, VBOR, wi_r(right), wi_r(and_x(b, twice, c->fraction)), wi_r(c->one_two));
-    return product(b, g, and_x(b, twice, c->parts), right, "E");
+    WI_OP(b, VBOR, wi_r(right), wi_r(wi_k_and(b, twice, c->fraction)), wi_r(c->one_two));
+    return product(b, g, wi_k_and(b, twice, c->parts), right, "E");
 }
 
 /* r + max(x, 0) - t E of one half of 32; of t the other half counts as 0. */
@@ -204,7 +173,7 @@ static struct gelu begin(struct wi_build *b) {
         g.table[i] = wi_k_param(b, WI_FAMILY_P, AT(constants), "constants");
         WI_OP(b, PADDB_INC, wi_r(g.table[i]), wi_i(2 * REACH * i + REACH));
     }
-    g.r = cursor(b, AT(r), AT(r_walk));
+    g.r = wi_k_cursor(b, AT(r), AT(r_walk));
     g.limit = constant(b, &g, LIMIT);
     wi_k_load_x(b, g.base, in_table(&g, BASE));
     wi_k_round_even(b);
@@ -215,8 +184,8 @@ static struct gelu begin(struct wi_build *b) {
 void wi_gelu_emit(struct wi_build *b) {
     struct wi_vreg steps = wi_k_param(b, WI_FAMILY_R, AT(steps), "steps");
     struct gelu g = begin(b);
-    struct cursor in = cursor(b, AT(x), AT(walk)), again = cursor(b, AT(x), AT(walk));
-    struct cursor out = cursor(b, AT(x), AT(walk));
+    struct wi_cursor in = wi_k_cursor(b, AT(x), AT(walk)), again = wi_k_cursor(b, AT(x), AT(walk));
+    struct wi_cursor out = wi_k_cursor(b, AT(x), AT(walk));
     wi_build_loop(b, (struct wi_loop){.name = "gelu", .steps = steps});
     const struct step c = load_step(b, &g);
     struct wi_vreg t = magnitude(b, &g, load_32(b, &in)), e = wi_k_x(b, "E"), y[2];
@@ -225,9 +194,7 @@ void wi_gelu_emit(struct wi_build *b) {
         wi_k_shuffle(b, both, t, t, half ? g.high : g.low);
         wi_k_narrow(b, half ? wi_high(e) : wi_low(e), power(b, &g, &c, exponent(b, &g, &c, both)));
     }
-    struct wi_vreg x = load_32(b, &again), positive = wi_k_x(b, "max(x, 0)");
-    struct wi_vreg mask = wi_build_reg(b, WI_FAMILY_R, "mask");
-    WI_OP(b, VMAX_LT_S16, wi_r(positive), wi_r(mask), wi_r(x), wi_r(g.zero));
+    struct wi_vreg x = load_32(b, &again), positive = wi_k_larger_s16(b, x, g.zero);
     t = magnitude(b, &g, x);
     for (int half = 1; half >= 0; half--)
         y[half] = finish(b, &g, half, t, positive, e);

@@ -11,7 +11,7 @@
 #ifndef WISP_SRC_NPU_KERNELS_GELU_H
 #define WISP_SRC_NPU_KERNELS_GELU_H
 
-#include "npu/asm/build.h"
+#include "npu/kernels/ops.h"
 
 enum { WI_GELU_STEP = 32, WI_GELU_CONSTANTS = 9 * 32, WI_GELU_MIN = 256 };
 
@@ -29,9 +29,8 @@ struct wi_gelu_at {
  * not fit.  r is 0. */
 bool wi_gelu_params(struct wi_gelu_params *p, int n, int panel, int pitch,
                     const struct wi_gelu_at *at);
-/* r is in pieces of `piece` bytes, a multiple of 64, `pitch` apart; false when that does not fit.
- */
-bool wi_gelu_add(struct wi_gelu_params *p, uint32_t r, int piece, int pitch);
+/* r is there, in pieces of a multiple of 64 bytes; false when that does not fit. */
+bool wi_gelu_add(struct wi_gelu_params *p, const struct wi_pieces *r);
 void wi_gelu_constants(uint16_t out[WI_GELU_CONSTANTS]);
 
 /* The routine: p0 = parameter block. */

@@ -96,44 +96,16 @@ void wi_gelu_table(uint16_t table[WI_GELU_TABLE / 2]) {
 
 #define AT(field) offsetof(struct wi_gelu_table_params, field)
 
-/* A pointer that goes through all elements. */
-struct cursor {
-    struct wi_vreg p, walk;
-};
-
-static struct cursor cursor(struct wi_build *b, size_t params) {
-    return (struct cursor){wi_k_param(b, WI_FAMILY_P, params + AT(x), "elements"),
-                           wi_k_param_walk(b, WI_FAMILY_D, params + AT(walk), "walk")};
-}
-
-static struct wi_vreg load_x(struct wi_build *b, const struct cursor *at) {
+static struct wi_vreg load_x(struct wi_build *b, const struct wi_cursor *at) {
     struct wi_vreg x = wi_k_x(b, "x");
-    wi_build_load(b, wi_high(x), wi_k_at(at->p, 32, BANK_X, STREAM_X));
-    wi_build_load(b, wi_low(x), wi_k_walk(at->p, at->walk, BANK_X, STREAM_X));
+    wi_build_load(b, wi_high(x), wi_k_from(at, 32, BANK_X, STREAM_X));
+    wi_build_load(b, wi_low(x), wi_k_from(at, 0, BANK_X, STREAM_X));
     return x;
 }
 
-static void store_y(struct wi_build *b, const struct cursor *at, const struct wi_vreg y[2]) {
-    wi_build_store_bf16(b, y[1], wi_k_at(at->p, 32, BANK_X, STREAM_Y));
-    wi_build_store_bf16(b, y[0], wi_k_walk(at->p, at->walk, BANK_X, STREAM_Y));
-}
-
-static struct wi_vreg larger(struct wi_build *b, struct wi_vreg x, struct wi_vreg y) {
-    struct wi_vreg d = wi_k_x(b, "larger"), mask = wi_build_reg(b, WI_FAMILY_R, "mask");
-    WI_OP(b, VMAX_LT_S16, wi_r(d), wi_r(mask), wi_r(x), wi_r(y));
-    return d;
-}
-
-static struct wi_vreg smaller(struct wi_build *b, struct wi_vreg x, struct wi_vreg y) {
-    struct wi_vreg d = wi_k_x(b, "smaller"), mask = wi_build_reg(b, WI_FAMILY_R, "mask");
-    WI_OP(b, VMIN_GE_S16, wi_r(d), wi_r(mask), wi_r(x), wi_r(y));
-    return d;
-}
-
-static struct wi_vreg bits_of(struct wi_build *b, struct wi_vreg x, struct wi_vreg mask) {
-    struct wi_vreg d = wi_k_x(b, "bits");
-    WI_OP(b, VBAND, wi_r(d), wi_r(x), wi_r(mask));
-    return d;
+static void store_y(struct wi_build *b, const struct wi_cursor *at, const struct wi_vreg y[2]) {
+    wi_build_store_bf16(b, y[1], wi_k_from(at, 32, BANK_X, STREAM_Y));
+    wi_build_store_bf16(b, y[0], wi_k_from(at, 0, BANK_X, STREAM_Y));
 }
 
 struct table {
@@ -203,14 +175,15 @@ static void add_line(struct wi_build *b, const struct table *k, struct wi_vreg y
 
 void wi_gelu_table_emit_at(struct wi_build *b, size_t params) {
     struct wi_vreg steps = wi_k_param(b, WI_FAMILY_R, params + AT(steps), "steps");
-    struct cursor in = cursor(b, params), out = cursor(b, params);
+    struct wi_cursor in = wi_k_cursor(b, params + AT(x), params + AT(walk)),
+                     out = wi_k_cursor(b, params + AT(x), params + AT(walk));
     struct table k = begin_table(b, params);
     wi_k_round_even(b);
     wi_build_loop(b, (struct wi_loop){.name = "gelu by table", .steps = steps});
-    struct wi_vreg x = load_x(b, &in), positive = larger(b, x, k.zero), y[2];
-    struct wi_vreg magnitude = bits_of(b, x, bound(b, &k, 0));
-    struct wi_vreg t = smaller(b, magnitude, bound(b, &k, 1));
-    struct wi_vreg code = larger(b, t, bound(b, &k, 2));
+    struct wi_vreg x = load_x(b, &in), positive = wi_k_larger_s16(b, x, k.zero), y[2];
+    struct wi_vreg magnitude = wi_k_and(b, x, bound(b, &k, 0));
+    struct wi_vreg t = wi_k_smaller_s16(b, magnitude, bound(b, &k, 1));
+    struct wi_vreg code = wi_k_larger_s16(b, t, bound(b, &k, 2));
     struct wi_vreg at = add(b, add(b, code, code), k.base);
     for (int half = 0; half < 2; half++) {
         struct wi_vreg addresses = wi_k_x(b, "addresses"), terms = wi_k_x(b, "t, max(x, 0)");

@@ -13,13 +13,15 @@ struct apply {
 /* ---------------------------------------------------------------- memory */
 
 static struct wi_mem x_at(const struct apply *a, int i) {
-    return i ? wi_k_at(a->at->px, 32 * i, WI_LN_BANK_X, WI_LN_STREAM_X)
-             : wi_k_walk(a->at->px, a->at->x_walk, WI_LN_BANK_X, WI_LN_STREAM_X);
+    return wi_k_from(&a->at->x, 32 * i, WI_LN_BANK_X, WI_LN_STREAM_X);
 }
 
 static struct wi_mem y_at(const struct apply *a, int i) {
-    return i ? wi_k_at(a->at->py, 32 * i, WI_LN_BANK_X, WI_LN_STREAM_Y)
-             : wi_k_walk(a->at->py, a->at->y_walk, WI_LN_BANK_X, WI_LN_STREAM_Y);
+    return wi_k_from(&a->at->y, 32 * i, WI_LN_BANK_X, WI_LN_STREAM_Y);
+}
+
+static struct wi_mem weights_at(const struct apply *a, int offset) {
+    return wi_k_from(&a->at->weights, offset, WI_LN_BANK_WEIGHTS, WI_LN_STREAM_WEIGHTS);
 }
 
 /* Scales of 4 rows, or, of 8 lanes each, of two rows and two others.  The pointer is at the last of
@@ -34,28 +36,21 @@ static void load_scales(struct wi_build *b, const struct apply *a, int n, struct
         for (int j = 0; j < 4; j++) {
             int at = 128 * (i - n + 1) + 32 * (3 - j);
             wi_build_load(b, part[j],
-                          at ? wi_k_at(a->at->ps, at, WI_LN_BANK_STATE, WI_LN_STREAM_SCALES)
-                             : wi_k_walk(a->at->ps, a->at->scales_walk, WI_LN_BANK_STATE,
-                                         WI_LN_STREAM_SCALES));
+                          wi_k_from(&a->at->scales, at, WI_LN_BANK_STATE, WI_LN_STREAM_SCALES));
         }
     }
 }
 
 static void load_gamma(struct wi_build *b, const struct apply *a, int pair, struct wi_vreg low,
                        struct wi_vreg high) {
-    struct wi_mem at =
-        wi_k_at(a->at->pw, WEIGHTS * pair + 32, WI_LN_BANK_WEIGHTS, WI_LN_STREAM_WEIGHTS);
-    wi_build_load(b, wi_low(low), at);
-    wi_build_load(b, wi_high(high), at);
+    wi_build_load(b, wi_low(low), weights_at(a, WEIGHTS * pair + 32));
+    wi_build_load(b, wi_high(high), weights_at(a, WEIGHTS * pair + 32));
 }
 
 /* The walk goes on to the next panel: what is loaded last. */
 static struct wi_vreg load_beta(struct wi_build *b, const struct apply *a, int pair) {
     struct wi_vreg beta = wi_k_bm(b, "beta");
-    wi_build_load_f32(
-        b, beta,
-        pair ? wi_k_at(a->at->pw, WEIGHTS * pair, WI_LN_BANK_WEIGHTS, WI_LN_STREAM_WEIGHTS)
-             : wi_k_walk(a->at->pw, a->at->weights_walk, WI_LN_BANK_WEIGHTS, WI_LN_STREAM_WEIGHTS));
+    wi_build_load_f32(b, beta, weights_at(a, WEIGHTS * pair));
     return beta;
 }
 
@@ -162,26 +157,16 @@ static void apply_f32(struct wi_build *b, const struct apply *a) {
 
 /* ---------------------------------------------------------------- the loop */
 
-static struct wi_vreg pointer(struct wi_build *b, size_t offset, const char *name) {
-    return wi_k_param(b, WI_FAMILY_P, offset, name);
-}
-
-static struct wi_vreg walk(struct wi_build *b, size_t offset, const char *name) {
-    return wi_k_param_walk(b, WI_FAMILY_D, offset, name);
-}
-
 struct wi_ln_places wi_ln_places(struct wi_build *b, enum wi_layernorm_grade grade) {
     bool f32 = grade == WI_LAYERNORM_F32;
+    size_t y = f32 ? WI_LN_AT(at.y) : WI_LN_AT(at.x);
     return (struct wi_ln_places){
         .steps = wi_k_param(b, WI_FAMILY_R, WI_LN_AT(steps), "steps"),
-        .px = pointer(b, WI_LN_AT(at.x), "x"),
-        .x_walk = walk(b, WI_LN_AT(x_walk), "walk of x"),
-        .py = pointer(b, f32 ? WI_LN_AT(at.y) : WI_LN_AT(at.x), "y"),
-        .y_walk = walk(b, WI_LN_AT(y_walk), "walk of y"),
-        .pw = pointer(b, WI_LN_AT(at.weights), "weights"),
-        .weights_walk = walk(b, WI_LN_AT(weights_walk), "walk of weights"),
-        .ps = pointer(b, WI_LN_AT(at.state), "scales"),
-        .scales_walk = wi_k_param_walk(b, WI_FAMILY_D3, WI_LN_AT(scales_walk), "walk of scales")};
+        .x = wi_k_cursor(b, WI_LN_AT(at.x), WI_LN_AT(x_walk)),
+        .y = wi_k_cursor(b, y, WI_LN_AT(y_walk)),
+        .weights = wi_k_cursor(b, WI_LN_AT(at.weights), WI_LN_AT(weights_walk)),
+        .scales = {wi_k_param(b, WI_FAMILY_P, WI_LN_AT(at.state), "scales"),
+                   wi_k_param_walk(b, WI_FAMILY_D3, WI_LN_AT(scales_walk), "walk of scales")}};
 }
 
 static struct apply begin(struct wi_build *b, const struct wi_ln *k, const struct wi_ln_places *at,
@@ -192,7 +177,7 @@ static struct apply begin(struct wi_build *b, const struct wi_ln *k, const struc
                       .weave = {wi_build_const(b, WI_FAMILY_R, WI_WEAVE_64, "weave"),
                                 wi_build_const(b, WI_FAMILY_R, WI_WEAVE_64_HIGH, "weave")}};
     if (exact) {
-        WI_OP(b, PADDB_INC, wi_r(at->ps), wi_i(128));
+        WI_OP(b, PADDB_INC, wi_r(at->scales.p), wi_i(128));
         a.halves[0] = wi_build_const(b, WI_FAMILY_R, WI_LOW_HALVES, "low halves");
         a.halves[1] = wi_build_const(b, WI_FAMILY_R, WI_HIGH_HALVES, "high halves");
     } else {

@@ -32,7 +32,8 @@ void wi_ln_store_scales(struct wi_build *b, const struct wi_ln *k, enum wi_layer
                         struct wi_vreg p, struct wi_vreg walk);
 /* Where what is needed to apply them lies: parameters, which may be loaded early. */
 struct wi_ln_places {
-    struct wi_vreg steps, px, x_walk, py, y_walk, pw, weights_walk, ps, scales_walk;
+    struct wi_vreg steps;
+    struct wi_cursor x, y, weights, scales;
 };
 struct wi_ln_places wi_ln_places(struct wi_build *b, enum wi_layernorm_grade grade);
 /* The loop over all of x, by the scales in memory. */

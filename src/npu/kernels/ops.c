@@ -60,6 +60,38 @@ struct wi_vreg wi_k_walk_3d(struct wi_build *b, const char *name, struct wi_walk
     return make_walk(b, WI_FAMILY_D3, name, walk);
 }
 
+bool wi_walk_pieces(uint32_t walk[3], const struct wi_pieces *a, int step) {
+    if (a->piece <= 0 || a->piece % step || a->pitch < a->piece || a->pitch % 32 || a->at % 32)
+        return false;
+    walk[0] = (uint32_t)(a->pitch - a->piece + step);
+    walk[1] = (uint32_t)(a->piece / step - 1);
+    walk[2] = (uint32_t)step;
+    return true;
+}
+
+struct wi_cursor wi_k_cursor(struct wi_build *b, size_t p_offset, size_t walk_offset) {
+    return (struct wi_cursor){wi_k_param(b, WI_FAMILY_P, p_offset, "elements"),
+                              wi_k_param_walk(b, WI_FAMILY_D, walk_offset, "walk")};
+}
+
+struct wi_vreg wi_k_and(struct wi_build *b, struct wi_vreg x, struct wi_vreg mask) {
+    struct wi_vreg d = wi_k_x(b, "bits");
+    WI_OP(b, VBAND, wi_r(d), wi_r(x), wi_r(mask));
+    return d;
+}
+
+struct wi_vreg wi_k_larger_s16(struct wi_build *b, struct wi_vreg x, struct wi_vreg y) {
+    struct wi_vreg d = wi_k_x(b, "larger"), mask = wi_build_reg(b, WI_FAMILY_R, "mask");
+    WI_OP(b, VMAX_LT_S16, wi_r(d), wi_r(mask), wi_r(x), wi_r(y));
+    return d;
+}
+
+struct wi_vreg wi_k_smaller_s16(struct wi_build *b, struct wi_vreg x, struct wi_vreg y) {
+    struct wi_vreg d = wi_k_x(b, "smaller"), mask = wi_build_reg(b, WI_FAMILY_R, "mask");
+    WI_OP(b, VMIN_GE_S16, wi_r(d), wi_r(mask), wi_r(x), wi_r(y));
+    return d;
+}
+
 struct wi_vreg wi_k_fill(struct wi_build *b, uint16_t value, const char *name) {
     struct wi_vreg r = wi_build_const(b, WI_FAMILY_R, (int16_t)value, name), x = wi_k_x(b, name);
     WI_OP(b, VBCST_16, wi_r(x), wi_r(r));

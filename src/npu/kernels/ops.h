@@ -142,6 +142,31 @@ struct wi_walk {
 struct wi_vreg wi_k_walk_2d(struct wi_build *b, const char *name, struct wi_walk walk);
 struct wi_vreg wi_k_walk_3d(struct wi_build *b, const char *name, struct wi_walk walk);
 
+/* An array in pieces of so many bytes at a pitch, both from the start of one. */
+struct wi_pieces {
+    uint32_t at; /* address */
+    int piece, pitch;
+};
+/* m, dn, dj of a walk through it in steps of so many bytes; false: it has none, or its place is not
+ * on 32 bytes. */
+bool wi_walk_pieces(uint32_t walk[3], const struct wi_pieces *a, int step);
+
+/* A pointer that walks through an array, for all accesses of a step: that at offset 0 moves it on
+ * and so comes last. */
+struct wi_cursor {
+    struct wi_vreg p, walk;
+};
+struct wi_cursor wi_k_cursor(struct wi_build *b, size_t p_offset, size_t walk_offset);
+static inline struct wi_mem wi_k_from(const struct wi_cursor *c, int32_t offset, uint8_t banks,
+                                      uint8_t stream) {
+    return offset ? wi_k_at(c->p, offset, banks, stream) : wi_k_walk(c->p, c->walk, banks, stream);
+}
+
+/* Bits and 16-bit integers of an x. */
+struct wi_vreg wi_k_and(struct wi_build *b, struct wi_vreg x, struct wi_vreg mask);
+struct wi_vreg wi_k_larger_s16(struct wi_build *b, struct wi_vreg x, struct wi_vreg y);
+struct wi_vreg wi_k_smaller_s16(struct wi_build *b, struct wi_vreg x, struct wi_vreg y);
+
 /* An x with every 16 bits the same. */
 struct wi_vreg wi_k_fill(struct wi_build *b, uint16_t value, const char *name);
 
