@@ -1,7 +1,8 @@
 #include "npu/kernels/attention_parts.h"
 
 enum {
-    BLOCKS = 12,                 /* of 8 queries */
+    BLOCKS = 12, /* of 8 queries */
+    PANELS = WI_ATT_D / 16,
     FIRST_CONSTANT = 0x44c00000, /* 1536: scores as they are */
     /* 1663 - reference as a float: 1024, and in its bits 13 to 0 what is more */
     CONSTANT_BASE = 0x44800000 + ((WI_ATT_OFFSET - 1024) << 13),
@@ -26,7 +27,12 @@ struct wi_vreg wi_att_walk_scores(struct wi_build *b, int step) {
         (struct wi_walk){1024 / step, step, 4, PITCH - last, FAR_SCORES - 3 * PITCH - last});
 }
 
+/* How sums come to lie near 1663: they begin there; or c is added to the finished ones, for which
+ * there is more room in steps of 32 d than of 16. */
+enum constant { BEGIN_AT_C, ADD_C };
+
 struct scores {
+    enum constant how;
     struct wi_vreg pq, pk, ps, pc, walk_q, walk_k, walk_s, walk_c;
     struct wi_vreg tile, shift;
     struct wi_vreg cm[8], acc[8][2];    /* tiles of 4 keys x 4 queries, and their pairs */
@@ -53,26 +59,43 @@ static void watch_pair(struct wi_build *b, const struct scores *s, int i) {
     WI_OP(b, VMIN_GE_S16, wi_r(s->least), wi_r(mask[1]), wi_r(x), wi_r(s->least));
 }
 
-/* 16 d of 32 keys and 8 queries; a block's first products are added to the constant. */
-static void scores_step(struct wi_build *b, const struct scores *s) {
-    struct wi_vreg q[2][2], k[2], c = wi_k_bm(b, "constant");
-    wi_build_when(b, WI_FIRST_STEP);
-    wi_build_load(b, wi_high(c), wi_k_at(s->pc, 32, WI_FREE_BANK, STREAM_C));
-    wi_build_load(b, wi_low(c), wi_k_walk(s->pc, s->walk_c, WI_FREE_BANK, STREAM_C));
-    wi_build_when(b, WI_EVERY_STEP);
+/* 16 d of 32 keys and 8 queries; the first ones of a block begin its sums. */
+static void scores_of_panel(struct wi_build *b, const struct scores *s, struct wi_vreg c,
+                            int panel) {
+    struct wi_vreg q[2][2], k[2];
     for (int j = 0; j < 2; j++)
         wi_att_load_pair(b, q[j], s->pq, s->walk_q, 2, STREAM_Q);
     for (int i = 0; i < 8; i++) {
         wi_att_load_pair(b, k, s->pk, s->walk_k, 1, STREAM_K);
         for (int d = 0; d < 2; d++)
             for (int j = 0; j < 2; j++) {
-                wi_k_mac(b, s->acc[i][j], s->acc[i][j], k[d], q[j][d], s->tile);
-                if (d == 0)
-                    WI_FIRST_OP(b, VMAC_F, wi_r(s->acc[i][j]), wi_r(c), wi_r(k[d]), wi_r(q[j][d]),
+                struct wi_vreg acc = s->acc[i][j];
+                if (s->how == ADD_C && panel == 0 && d == 0)
+                    wi_k_mac_from_zero(b, acc, k[d], q[j][d], s->tile);
+                else
+                    wi_k_mac(b, acc, acc, k[d], q[j][d], s->tile);
+                if (s->how == BEGIN_AT_C && d == 0)
+                    WI_FIRST_OP(b, VMAC_F, wi_r(acc), wi_r(c), wi_r(k[d]), wi_r(q[j][d]),
                                 wi_r(s->tile));
             }
     }
+}
+
+static int panels_a_step(enum constant how) {
+    return how == ADD_C ? 2 : 1;
+}
+
+static void scores_step(struct wi_build *b, const struct scores *s) {
+    struct wi_vreg c = wi_k_bm(b, "constant");
+    wi_build_when(b, WI_FIRST_STEP);
+    wi_build_load(b, wi_high(c), wi_k_at(s->pc, 32, WI_FREE_BANK, STREAM_C));
+    wi_build_load(b, wi_low(c), wi_k_walk(s->pc, s->walk_c, WI_FREE_BANK, STREAM_C));
+    wi_build_when(b, WI_EVERY_STEP);
+    for (int panel = 0; panel < panels_a_step(s->how); panel++)
+        scores_of_panel(b, s, c, panel);
     wi_build_when(b, WI_LAST_STEP);
+    for (int i = 0; s->how == ADD_C && i < 16; i++)
+        wi_k_add(b, s->acc[i % 8][i / 8], s->acc[i % 8][i / 8], c, s->tile);
     for (int j = 0; j < 2; j++)
         for (int i = 0; i < 8; i++)
             wi_build_store_s16(b, s->acc[i][j], s->shift, wi_k_walk(s->ps, s->walk_s, 2, STREAM_S));
@@ -92,16 +115,15 @@ static void report_hits(struct wi_build *b, const struct scores *s) {
     wi_att_store_status(b, status);
 }
 
-static void emit_scores(struct wi_build *b) {
-    const int steps = WI_ATT_D / 16;
-    struct scores s = {.pq = PARAM(b, q, "Q"), .pk = PARAM(b, k, "K")};
-    struct wi_vreg n = wi_build_const(b, WI_FAMILY_R, steps, "steps");
+static void emit_scores(struct wi_build *b, enum constant how) {
+    struct scores s = {.how = how, .pq = PARAM(b, q, "Q"), .pk = PARAM(b, k, "K")};
+    struct wi_vreg n = wi_build_const(b, WI_FAMILY_R, PANELS / panels_a_step(how), "steps");
     struct wi_vreg blocks = wi_build_const(b, WI_FAMILY_R, BLOCKS, "blocks");
-    int ahead = (steps - 1) * PITCH; /* from the first to the last 16 d */
+    int ahead = (PANELS - 1) * PITCH; /* from the first to the last 16 d */
     s.walk_q = wi_k_walk_3d(b, "walk of Q",
-                            (struct wi_walk){2, GROUP, steps, PITCH - GROUP, GROUP - ahead});
+                            (struct wi_walk){2, GROUP, PANELS, PITCH - GROUP, GROUP - ahead});
     s.walk_k = wi_k_walk_3d(
-        b, "walk of K", (struct wi_walk){8, GROUP, steps, PITCH - 7 * GROUP, -7 * GROUP - ahead});
+        b, "walk of K", (struct wi_walk){8, GROUP, PANELS, PITCH - 7 * GROUP, -7 * GROUP - ahead});
     s.tile = wi_build_const(b, WI_FAMILY_R, WI_MAC_TILE, "tile product");
     s.pc = PARAM(b, c, "constants");
     s.walk_c =
@@ -360,7 +382,11 @@ void wi_att_values(struct wi_build *b, int keys) {
 }
 
 void wi_att_scores_emit(struct wi_build *b) {
-    emit_scores(b);
+    emit_scores(b, BEGIN_AT_C);
+}
+
+void wi_att_add_scores_emit(struct wi_build *b) {
+    emit_scores(b, ADD_C);
 }
 
 void wi_att_values_emit(struct wi_build *b) {
@@ -369,8 +395,14 @@ void wi_att_values_emit(struct wi_build *b) {
     wi_att_values(b, WI_ATT_KEYS);
 }
 
+void wi_att_add_block_emit(struct wi_build *b) {
+    emit_scores(b, ADD_C);
+    wi_att_exp(b, WI_ATT_KEYS);
+    wi_att_values(b, WI_ATT_KEYS);
+}
+
 void wi_att_block_emit(struct wi_build *b) {
-    emit_scores(b);
+    emit_scores(b, BEGIN_AT_C);
     wi_att_exp(b, WI_ATT_KEYS);
     wi_att_values(b, WI_ATT_KEYS);
 }

@@ -52,6 +52,10 @@ void wi_att_reference_emit(struct wi_build *b); /* c from the first scores, whic
 void wi_att_mask_emit(struct wi_build *b);      /* scores of keys that do not count */
 void wi_att_values_emit(struct wi_build *b);    /* exp2 of s in place; l and O go on */
 void wi_att_block_emit(struct wi_build *b);     /* scores and values in one routine */
+/* Scores to which c is added when they are finished: an addition of fp32, where otherwise products
+ * round in sums that begin near 1663. */
+void wi_att_add_scores_emit(struct wi_build *b);
+void wi_att_add_block_emit(struct wi_build *b);
 /* out = O / l; scores are lost. */
 void wi_att_finish_emit(struct wi_build *b);
 
