@@ -289,6 +289,44 @@ static void bad_shapes_are_refused(void **state) {
     assert_true(wi_layernorm_params(&p, &s[14], &at));
 }
 
+/* ---------------------------------------------------------------- from core to core */
+
+/* What comes from the south is its state, and nothing else. */
+static void scales_from_south(void **state) {
+    (void)state;
+    static const struct {
+        int rows, state_pitch;
+    } cases[] = {{16, 1024}, {32, 4096}, {48, 1024}, {64, 1056}, {96, 2048}};
+    static uint8_t south[WI_EMU_WINDOW_BYTES], want[WI_EMU_WINDOW_BYTES];
+    struct wi_code code[2];
+    krig_build_both(code, wi_layernorm_emit_scales_from_south);
+    wi_emu_core_map(rig.core, WI_EMU_SOUTH, south);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        static struct lnref p;
+        uint64_t seed = i + 1;
+        lnref_fill(&p, cases[i].rows, 512, WI_LAYERNORM_FAST, KDATA_NORMAL);
+        p.shape.state_pitch = cases[i].state_pitch;
+        put(&p, 0, 64);
+        for (size_t k = 0; k < sizeof south; k++)
+            south[k] = (uint8_t)krig_random(&seed);
+        memcpy(want, rig.memory, sizeof want);
+        for (int group = 0; group < cases[i].rows / 4; group++) {
+            int at = STATE + group / 8 * cases[i].state_pitch + group % 8 * 128;
+            memcpy(want + at, south + at, 128);
+        }
+        struct wi_emu_counters c = run_both(code);
+        assert_memory_equal(rig.memory, want, sizeof want);
+        if (i == 4) {
+            print_message("layernorm's scales of 96 rows from the south: %lu cycles, %zu bytes\n",
+                          (unsigned long)c.cycles, code[0].bytes.len);
+            assert_int_equal(c.cycles, 118);
+            assert_int_equal(code[0].bytes.len, 208);
+        }
+    }
+    wi_code_fini(&code[0]);
+    wi_code_fini(&code[1]);
+}
+
 /* ---------------------------------------------------------------- accuracy */
 
 /* fp32: what remains are the errors of scales, 2^-17, and of z, 2^-17. */
@@ -362,6 +400,7 @@ int main(void) {
                                        cmocka_unit_test(kinds_of_data),
                                        cmocka_unit_test(edges),
                                        cmocka_unit_test(gaps),
+                                       cmocka_unit_test(scales_from_south),
                                        cmocka_unit_test(accuracy),
                                        cmocka_unit_test(bad_shapes_are_refused),
                                        cmocka_unit_test(budgets)};

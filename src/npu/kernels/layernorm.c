@@ -7,6 +7,9 @@
 enum { MAX_FEATURES = 1280, MIN_PANELS = 3, MIN_STEPS = 6, GROUP = 16 };
 enum { ROW_GROUP = 128, WEIGHTS = 128, SUMS = 512 }; /* bytes: of 4 rows; of a panel; of 16 rows */
 
+/* Where a core sees its own memory and that of the one below, which has other banks. */
+enum { OWN = 0x70000, SOUTH = 0x40000, BANK_SOUTH = 1 };
+
 static uint32_t bits_of(float v) {
     uint32_t bits;
     memcpy(&bits, &v, sizeof bits);
@@ -233,6 +236,27 @@ void wi_layernorm_emit_scales(struct wi_build *b, enum wi_layernorm_grade grade)
     load_sums(b, k.acc, from, walk);
     wi_ln_find_scales(b, &k);
     wi_ln_store_scales(b, &k, grade, to, to_walk);
+    wi_build_end_loop(b);
+}
+
+/* A step is 4 rows. */
+void wi_layernorm_emit_scales_from_south(struct wi_build *b) {
+    struct wi_vreg others = wi_k_param(b, WI_FAMILY_R, WI_LN_AT(x_walk[1]), "steps but one");
+    struct wi_vreg steps = wi_build_reg(b, WI_FAMILY_R, "steps");
+    struct wi_vreg south = wi_build_const(b, WI_FAMILY_M, SOUTH - OWN, "to the south");
+    struct wi_cursor from, to;
+    for (int i = 0; i < 2; i++)
+        *(i ? &to : &from) = (struct wi_cursor){
+            wi_k_param(b, WI_FAMILY_P, WI_LN_AT(at.state), "scales"),
+            wi_k_param_walk(b, WI_FAMILY_D3, WI_LN_AT(scales_walk), "walk of scales")};
+    WI_OP(b, ADD_NC, wi_r(steps), wi_r(others), wi_i(1));
+    WI_OP(b, PADDB_POST, wi_r(from.p), wi_r(south));
+    wi_build_loop(b, (struct wi_loop){.name = "layernorm copy", .steps = steps});
+    for (int i = 3; i >= 0; i--) {
+        struct wi_vreg w = wi_build_reg(b, WI_FAMILY_W, "scales");
+        wi_build_load(b, w, wi_k_from(&from, 32 * i, BANK_SOUTH, WI_LN_STREAM_SUMS));
+        wi_build_store(b, w, wi_k_from(&to, 32 * i, WI_LN_BANK_STATE, WI_LN_STREAM_SCALES));
+    }
     wi_build_end_loop(b);
 }
 

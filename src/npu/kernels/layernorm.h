@@ -69,6 +69,8 @@ enum {
 void wi_layernorm_emit_sums(struct wi_build *b, int which);
 /* Scales from sums and in their place, for the grade that applies them. */
 void wi_layernorm_emit_scales(struct wi_build *b, enum wi_layernorm_grade grade);
+/* Scales for 4 x 4 lanes from the same place in the memory of the core to the south. */
+void wi_layernorm_emit_scales_from_south(struct wi_build *b);
 /* y, by scales. */
 void wi_layernorm_emit_apply(struct wi_build *b, enum wi_layernorm_grade grade);
 

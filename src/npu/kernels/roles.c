@@ -124,7 +124,7 @@ static void layernorm_f32(struct wi_build *b) {
     wi_layernorm_emit_apply(b, WI_LAYERNORM_F32);
 }
 
-#define ROUTINES(take, gemm, sums)                                                                 \
+#define ROUTINES(take, gemm, sums, scales)                                                         \
     {                                                                                              \
         [WI_ROLE_TAKE] = {"take", take}, [WI_ROLE_ACQUIRE] = {"acquire", acquire},                 \
         [WI_ROLE_RELEASE] = {"release", release}, [WI_ROLE_GEMM] = {"gemm", gemm},                 \
@@ -138,14 +138,17 @@ static void layernorm_f32(struct wi_build *b) {
         [WI_ROLE_LAYERNORM_SUMS] = {"layernorm-sums", sums},                                       \
         [WI_ROLE_LAYERNORM_APPLY] = {"layernorm-apply", layernorm_apply},                          \
         [WI_ROLE_LAYERNORM_F32] = {"layernorm-f32", layernorm_f32},                                \
-        [WI_ROLE_LAYERNORM_SCALES] = {"layernorm-scales", layernorm_scales},                       \
+        [WI_ROLE_LAYERNORM_SCALES] = {"layernorm-scales", scales},                                 \
     }
 
 const struct wi_routine *wi_role_routines(enum wi_gemm_role role, int *n) {
     static const struct wi_routine routines[][WI_ROLE_ROUTINES] = {
-        [WI_GEMM_TOP] = ROUTINES(take_with_biases, wi_gemm_stream_top_emit, layernorm_top_sums),
-        [WI_GEMM_MIDDLE] = ROUTINES(take, wi_gemm_stream_middle_emit, layernorm_middle_sums),
-        [WI_GEMM_BOTTOM] = ROUTINES(take, wi_gemm_stream_bottom_emit, layernorm_bottom_sums)};
-    *n = role == WI_GEMM_BOTTOM ? WI_ROLE_ROUTINES : WI_ROLE_LAYERNORM_SCALES;
+        [WI_GEMM_TOP] = ROUTINES(take_with_biases, wi_gemm_stream_top_emit, layernorm_top_sums,
+                                 wi_layernorm_emit_scales_from_south),
+        [WI_GEMM_MIDDLE] = ROUTINES(take, wi_gemm_stream_middle_emit, layernorm_middle_sums,
+                                    wi_layernorm_emit_scales_from_south),
+        [WI_GEMM_BOTTOM] =
+            ROUTINES(take, wi_gemm_stream_bottom_emit, layernorm_bottom_sums, layernorm_scales)};
+    *n = WI_ROLE_ROUTINES;
     return routines[role];
 }

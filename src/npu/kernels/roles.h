@@ -6,7 +6,7 @@
 #include "npu/asm/link.h"
 #include "npu/kernels/gemm.h"
 
-/* The routines, in the order of struct wi_linked; the last one is the bottom's alone. */
+/* The routines, in the order of struct wi_linked. */
 enum wi_role_routine {
     WI_ROLE_TAKE,    /* p0 = a unit: keeps its head and, at the top, its biases */
     WI_ROLE_ACQUIRE, /* p0 = WI_ROLE_LOCK(lock, n) */
@@ -22,7 +22,7 @@ enum wi_role_routine {
     WI_ROLE_LAYERNORM_SUMS,
     WI_ROLE_LAYERNORM_APPLY,
     WI_ROLE_LAYERNORM_F32,
-    WI_ROLE_LAYERNORM_SCALES,
+    WI_ROLE_LAYERNORM_SCALES, /* at the bottom from sums; else from the core below */
     WI_ROLE_ROUTINES
 };
 
