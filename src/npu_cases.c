@@ -362,7 +362,7 @@ static void softmax_before(struct wi_case_data *d) {
     static const uint32_t x[2] = {WI_CASE_MEMORY, WI_CASE_MEMORY + SM_HIGH};
     static const uint32_t state[2] = {WI_CASE_MEMORY + SM_STATE,
                                       WI_CASE_MEMORY + SM_HIGH + SM_STATE};
-    const struct wi_softmax_shape shape = {SM_LENGTH, SM_LENGTH, SM_PITCH, 0.125};
+    const struct wi_softmax_shape shape = {WI_SOFTMAX_ROWS, SM_LENGTH, SM_LENGTH, SM_PITCH, 0.125};
     struct wi_softmax_params params;
     wi_softmax_params(&params, &shape, x, state);
     memcpy(d->memory + SM_PARAMS, &params, sizeof params);

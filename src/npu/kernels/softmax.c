@@ -4,7 +4,7 @@
 
 #include "npu/kernels/ops.h"
 
-enum { STEP = 64, ROW_STATE = 128, PAIRS = WI_SOFTMAX_ROWS / 2, LONG = 2, MIN_LONG = 5 };
+enum { STEP = 64, LONG = 2, MIN_LONG = 5 };
 enum { BANK_LOW = 1 | 2, BANK_HIGH = 4 | 8 };
 /* of the lower rows; those of the upper ones are one more */
 enum { STREAM_X = 1, STREAM_Y = 3, STREAM_STATE = 5, STREAM_LIMITS = 7, STREAM_SUMS = 9 };
@@ -36,6 +36,10 @@ int wi_softmax_room(int length) {
     return STEP * LONG * long_steps_of(length);
 }
 
+int wi_softmax_rows(int rows) {
+    return rows > WI_SOFTMAX_ROWS ? rows + rows % 2 : WI_SOFTMAX_ROWS;
+}
+
 /* A scale as two bf16: the first is cut off, the second is what remains. */
 static void split_scale(uint32_t out[2], double scale) {
     for (int i = 0; i < 2; i++) {
@@ -49,14 +53,14 @@ static void split_scale(uint32_t out[2], double scale) {
 
 bool wi_softmax_params(struct wi_softmax_params *p, const struct wi_softmax_shape *s,
                        const uint32_t x[2], const uint32_t state[2]) {
-    if (s->length < 1 || s->length > WI_SOFTMAX_LONGEST || s->valid < 1 || s->valid > s->length ||
-        s->pitch % 32 || s->pitch < wi_softmax_room(s->length) ||
+    if (s->rows < 1 || s->length < 1 || s->length > WI_SOFTMAX_LONGEST || s->valid < 1 ||
+        s->valid > s->length || s->pitch % 32 || s->pitch < wi_softmax_room(s->length) ||
         !(s->scale >= 0x1p-20 && s->scale <= 0x1p20))
         return false;
     uint32_t pitch = (uint32_t)s->pitch, long_steps = (uint32_t)long_steps_of(s->length);
     uint32_t needed = (uint32_t)(s->length + 31) / 32, least = LONG * MIN_LONG;
     uint32_t steps = needed > least ? needed : least, edge = (uint32_t)(s->valid - 1) / 32;
-    uint32_t apart = state[1] - state[0];
+    uint32_t apart = state[1] - state[0], pairs = (uint32_t)wi_softmax_rows(s->rows) / 2;
     uint32_t full = LONG * long_steps - 1 - edge;
     *p = (struct wi_softmax_params){
         .x = {x[0], x[1]},
@@ -64,17 +68,19 @@ bool wi_softmax_params(struct wi_softmax_params *p, const struct wi_softmax_shap
         .steps = steps,
         .long_steps = long_steps,
         .walk = {pitch - STEP * (steps - 1), steps - 1, STEP},
-        .state_walk = {ROW_STATE - apart, 1, apart, steps - 1, -apart},
+        .rows = (uint32_t)wi_softmax_rows(s->rows),
+        .pairs = pairs,
+        .state_walk = {WI_SOFTMAX_STATE - apart, 1, apart, steps - 1, -apart},
         .long_walk = {pitch - STEP * (LONG * long_steps - 1), LONG * long_steps - 1, STEP},
         .pitch = pitch,
         .beyond = 0xfffffffe << (s->valid - 1) % 32,
         .fill = {state[0], state[1]},
-        .fill_steps = PAIRS,
+        .fill_steps = pairs,
         .reach = bits_of(-REACH / (s->scale * LOG2_E))};
     for (int i = 0; i < 2; i++)
         p->edge[i] = x[i] + STEP * edge;
     if (full > 0) { /* otherwise the state takes what is written */
-        p->fill_steps = PAIRS * full;
+        p->fill_steps = pairs * full;
         p->fill_walk[0] = pitch - STEP * (full - 1);
         p->fill_walk[1] = full - 1;
         p->fill_walk[2] = STEP;
@@ -89,7 +95,7 @@ bool wi_softmax_params(struct wi_softmax_params *p, const struct wi_softmax_shap
 
 struct softmax {
     struct wi_vreg lanes, sum; /* configurations of the MAC unit */
-    struct wi_vreg pairs, steps, long_steps;
+    struct wi_vreg rows, pairs, steps, long_steps;
     struct wi_vreg scale, none; /* x: high and low part; below every value */
 };
 
@@ -245,7 +251,6 @@ static void find_maxima(struct wi_build *b, const struct softmax *k) {
 
 /* From a row's maxima: 1663 - scale max in fp32, and the least x that is within the reach. */
 static void find_limits(struct wi_build *b, const struct softmax *k) {
-    struct wi_vreg rows = wi_build_const(b, WI_FAMILY_R, WI_SOFTMAX_ROWS, "rows");
     struct cursor in = state(b, STREAM_STATE), out = state(b, STREAM_LIMITS);
     struct wi_vreg shift[5];
     struct wi_vreg half = wi_k_fill(b, 0x3f00, "a half"), base = number(b, BASE, "1663");
@@ -253,7 +258,7 @@ static void find_limits(struct wi_build *b, const struct softmax *k) {
     for (int i = 0; i < 5; i++)
         shift[i] = wi_build_const(b, WI_FAMILY_R, 32 >> i, "rotation");
     wi_build_set(b, wi_fixed(WI_REG_CR + 6), ROUND_UP);
-    wi_build_loop(b, (struct wi_loop){.name = "softmax limits", .steps = rows});
+    wi_build_loop(b, (struct wi_loop){.name = "softmax limits", .steps = k->rows});
     struct wi_vreg x = wi_k_x(b, "maxima"), c = wi_k_bm(b, "c"), limit = wi_k_bm(b, "limit");
     load_row(b, x, &in, WI_ANY_BANK);
     for (int i = 0; i < 5; i++) {
@@ -274,7 +279,7 @@ static void find_limits(struct wi_build *b, const struct softmax *k) {
 
 struct powers {
     struct wi_vreg zero, exponent, one, c_low, c_high; /* x */
-    struct wi_vreg low_lanes, high_lanes;                  /* lanes to select as bits */
+    struct wi_vreg low_lanes, high_lanes;              /* lanes to select as bits */
     struct wi_vreg shift;
 };
 
@@ -375,19 +380,12 @@ static void raise(struct wi_build *b, const struct softmax *k) {
 /* The sum of 16 lanes in each of them. */
 static struct wi_vreg total(struct wi_build *b, const struct softmax *k, struct wi_vreg x,
                             struct wi_vreg even, struct wi_vreg odd) {
-    struct wi_vreg sum = {0, 0, 0};
-    for (int i = 0; i < 4; i++) {
-        struct wi_vreg u = wi_k_bm(b, "even"), v = wi_k_bm(b, "odd");
-        if (i > 0) {
-            x = wi_k_x(b, "sums");
-            wi_k_move(b, x, sum);
-        }
-        sum = wi_k_bm(b, "sum");
-        wi_k_shuffle(b, u, x, x, even);
-        wi_k_shuffle(b, v, x, x, odd);
-        wi_k_add(b, sum, u, v, k->sum);
+    for (int i = 0; i < 3; i++) {
+        struct wi_vreg sum = wi_k_add_neighbours(b, x, x, even, odd, k->sum);
+        x = wi_k_x(b, "sums");
+        wi_k_move(b, x, sum);
     }
-    return sum;
+    return wi_k_add_neighbours(b, x, x, even, odd, k->sum);
 }
 
 /* y + y (1 - v y): y in both halves; half: of the exponent's unit, as a product counts twice. */
@@ -409,13 +407,12 @@ static struct wi_vreg copy(struct wi_build *b, struct wi_vreg x) {
 
 /* 1 / sum of a row as two bf16: the exponent trick and three Newton steps, 2^-16. */
 static void find_factors(struct wi_build *b, const struct softmax *k) {
-    struct wi_vreg rows = wi_build_const(b, WI_FAMILY_R, WI_SOFTMAX_ROWS, "rows");
     struct cursor in = state(b, STREAM_STATE), out = state(b, STREAM_SUMS);
     struct wi_vreg one = number(b, 1, "1");
     struct wi_vreg trick = wi_k_fill(b, 0x7ef3, "exponent trick"), half = wi_k_fill(b, 0x80, "1/2");
     struct wi_vreg even = wi_build_const(b, WI_FAMILY_R, WI_EVEN_32, "even");
     struct wi_vreg odd = wi_build_const(b, WI_FAMILY_R, WI_ODD_32, "odd");
-    wi_build_loop(b, (struct wi_loop){.name = "softmax factors", .steps = rows});
+    wi_build_loop(b, (struct wi_loop){.name = "softmax factors", .steps = k->rows});
     struct wi_vreg x = wi_k_x(b, "sums"), y = wi_k_x(b, "y");
     load_row(b, x, &in, WI_ANY_BANK);
     struct wi_vreg v = total(b, k, x, even, odd), parts = wi_k_split(b, v, NULL, k->sum);
@@ -458,16 +455,18 @@ static void divide(struct wi_build *b, const struct softmax *k) {
 }
 
 void wi_softmax_emit(struct wi_build *b) {
-    struct softmax k = {.lanes = wi_build_const(b, WI_FAMILY_R, WI_MAC_LANES, "lanes"),
-                        .sum = wi_build_const(b, WI_FAMILY_R, WI_MAC_TILE, "sum"),
-                        .pairs = wi_build_const(b, WI_FAMILY_R, PAIRS, "pairs of rows"),
-                        .steps = wi_k_param(b, WI_FAMILY_R, AT(steps), "steps"),
-                        .long_steps = wi_k_param(b, WI_FAMILY_R, AT(long_steps), "long steps"),
-                        .scale = scale_parts(b),
-                        .none = wi_k_fill(b, NO_VALUE, "no value")};
+    struct softmax k;
+    k.pairs = wi_k_param(b, WI_FAMILY_R, AT(pairs), "pairs of rows");
+    k.scale = scale_parts(b);
+    k.lanes = wi_build_const(b, WI_FAMILY_R, WI_MAC_LANES, "lanes");
+    k.sum = wi_build_const(b, WI_FAMILY_R, WI_MAC_TILE, "sum");
+    k.none = wi_k_fill(b, NO_VALUE, "no value");
+    k.rows = wi_k_param(b, WI_FAMILY_R, AT(rows), "rows");
+    k.steps = wi_k_param(b, WI_FAMILY_R, AT(steps), "steps");
+    k.long_steps = wi_k_param(b, WI_FAMILY_R, AT(long_steps), "long steps");
     wi_k_round_even(b);
-    mask_edges(b, &k);
     fill_rests(b, &k);
+    mask_edges(b, &k);
     find_maxima(b, &k);
     find_limits(b, &k);
     raise(b, &k);
