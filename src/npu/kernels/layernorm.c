@@ -58,8 +58,8 @@ static bool is_shape(const struct wi_layernorm_shape *s) {
     bool f32 = s->grade == WI_LAYERNORM_F32;
     return s->rows > 0 && s->rows % GROUP == 0 && s->features >= s->here &&
            s->features <= MAX_FEATURES && s->features % 16 == 0 && s->here % 16 == 0 &&
-           panels >= MIN_PANELS && steps >= MIN_STEPS && s->pitch >= 32 * s->rows &&
-           s->pitch % 32 == 0 && (!f32 || (s->y_pitch >= 64 * s->rows && s->y_pitch % 32 == 0)) &&
+           panels > 0 && steps >= MIN_STEPS && s->pitch >= 32 * s->rows && s->pitch % 32 == 0 &&
+           (!f32 || (s->y_pitch >= 64 * s->rows && s->y_pitch % 32 == 0)) &&
            s->state_pitch >= WI_LAYERNORM_PIECE && s->state_pitch % 32 == 0 &&
            fits_pieces(s, s->rows / 4 * scales_bytes(s->grade)) && s->epsilon > 0;
 }
@@ -69,14 +69,15 @@ bool wi_layernorm_params(struct wi_layernorm_params *p, const struct wi_layernor
     if (!is_shape(s))
         return false;
     int panels = s->here / 16, groups = s->rows / GROUP, rows = s->rows / 4;
+    int sums_panels = panels > MIN_PANELS ? panels : MIN_PANELS;
     int step = 4 * scales_bytes(s->grade);
     bool f32 = s->grade == WI_LAYERNORM_F32;
     *p = (struct wi_layernorm_params){.at = *at,
-                                      .panels = (uint32_t)panels,
+                                      .panels = (uint32_t)sums_panels,
                                       .groups = (uint32_t)groups,
                                       .steps = (uint32_t)(panels * rows)};
     /* the last of 16 accesses of 32 bytes moves on */
-    set_walk(p->sums_x_walk, panels, s->pitch, SUMS);
+    set_walk(p->sums_x_walk, sums_panels, s->pitch, SUMS);
     p->sums_x_walk[0] -= SUMS - 32;
     p->sums_x_walk[2] -= SUMS - 32;
     set_walk(p->state_walk, WI_LAYERNORM_PIECE / step, step, s->state_pitch);

@@ -4,7 +4,8 @@
  *
  * Memory:
  *   x        panels of 16 features at a pitch: [rows / 4][2 pairs] of two tiles of 4 rows x 4
- *            features, 32 bytes each.  One bank or several.
+ *            features, 32 bytes each.  One bank or several.  Where sums are made there are three
+ *            panels at least: those behind a narrower slice are 0.
  *   y        bf16 in the place of x, as tiles of 4 rows x 8, which is what products read; or fp32
  *            of its own: panels at a pitch, [rows / 4][2 pairs] of tiles of 4 rows x 8, 128 bytes
  *            each, so that a row of a tile is 8 words for a DMA to bring to its place.
@@ -27,8 +28,8 @@ enum { WI_LAYERNORM_PIECE = 1024 };
 
 struct wi_layernorm_shape {
     int rows;        /* a multiple of 16 */
-    int features;    /* of a whole row: 48 ... 1280, a multiple of 16 */
-    int here;        /* of them in this memory, a multiple of 16, from 48 on */
+    int features;    /* of a whole row: 16 ... 1280, a multiple of 16 */
+    int here;        /* of them in this memory, a multiple of 16; x of 16 rows: from 32 on */
     int pitch;       /* of x: bytes from panel to panel, at least 32 x rows */
     int y_pitch;     /* of y in fp32, at least 64 x rows */
     int state_pitch; /* of the state: bytes from piece to piece, at least 1024 */
@@ -43,7 +44,7 @@ struct wi_layernorm_at {
 /* The parameter block, which p0 points to. */
 struct wi_layernorm_params {
     struct wi_layernorm_at at;
-    uint32_t panels, groups, steps; /* groups of 16 rows; steps of 4 rows x 16 features */
+    uint32_t panels, groups, steps; /* to sum; of 16 rows; of 4 rows x 16 features */
     /* m, dn, dj, and outer dn, dj: by panels within 16 rows; by 16 rows; by rows within panels */
     uint32_t sums_x_walk[3], state_walk[3];
     uint32_t x_walk[3], y_walk[3], weights_walk[3], scales_walk[5];
