@@ -10,7 +10,7 @@
 #include "npu/kernels/ops.h"
 
 enum {
-    MIN_STEPS = 20,
+    MIN_STEPS = 32,
     PROGRAMS = 600,
     MOVES = 3000,
     N_X = 4,
@@ -57,9 +57,19 @@ static struct wi_vreg any_bm(struct wi_build *b) {
     return t;
 }
 
+/* A value that lives for long, beside few other operations. */
+static void long_life(struct wi_build *b) {
+    struct wi_vreg t = wi_k_x(b, "t"), square = wi_k_bm(b, "square"), cube = wi_k_bm(b, "cube");
+    wi_build_load(b, wi_low(t), wi_k_next(in, 32, 1, STREAM_IN));
+    wi_build_load(b, wi_high(t), wi_k_at(in, 0, 1, STREAM_IN));
+    wi_k_mul(b, square, t, t, conf);
+    wi_k_mul(b, cube, wi_k_narrow_twice(b, square), t, conf);
+    wi_build_store_bf16(b, cube, wi_k_next(out, 32, 4, STREAM_OUT));
+}
+
 static void random_op(struct wi_build *b) {
     struct wi_vreg dx = x[draw(N_X)], da = bm[draw(N_BM)], dr = r[draw(N_R)];
-    switch (draw(14)) {
+    switch (draw(15)) {
     case 0: WI_OP(b, VADD_16, wi_r(dx), wi_r(any_x(b)), wi_r(any_x(b))); break;
     case 1: WI_OP(b, VBAND, wi_r(dx), wi_r(any_x(b)), wi_r(any_x(b))); break;
     case 2: WI_OP(b, VSHUFFLE, wi_r(dx), wi_r(any_x(b)), wi_r(any_x(b)), wi_r(shift)); break;
@@ -76,6 +86,7 @@ static void random_op(struct wi_build *b) {
     case 10: WI_OP(b, MUL, wi_r(dr), wi_r(r[draw(N_R)]), wi_r(r[draw(N_R)])); break;
     case 11: WI_OP(b, VBCST_32, wi_r(dx), wi_r(r[draw(N_R)])); break;
     case 12: WI_OP(b, VCONV_BF16_FP32, wi_r(wi_low(dx)), wi_r(any_bm(b))); break;
+    case 13: long_life(b); break;
     default: /* in place */
         wi_build_load(b, wi_low(dx), wi_k_at(place, 0, 2, STREAM_PLACE));
         wi_build_store(b, wi_high(dx), wi_k_next(place, 32, 2, STREAM_PLACE));
@@ -91,12 +102,15 @@ static void rewind_pointers(struct wi_build *b) {
 
 static void random_loop(struct wi_build *b) {
     rewind_pointers(b);
-    struct wi_vreg steps = wi_build_const(b, WI_FAMILY_R, (int32_t)(MIN_STEPS + draw(5)), "steps");
+    int n_steps = (int)(MIN_STEPS + draw(5));
+    struct wi_vreg steps = wi_build_const(b, WI_FAMILY_R, n_steps, "steps");
     struct wi_vreg blocks = {0, 0, 0};
     bool nested = draw(3) == 0;
     if (nested)
         blocks = wi_build_const(b, WI_FAMILY_R, (int32_t)(1 + draw(2)), "blocks");
-    wi_build_loop(b, (struct wi_loop){"random", steps, blocks, .moves = MOVES});
+    int multiple = draw(2) ? n_steps & -n_steps : 0;
+    wi_build_loop(b,
+                  (struct wi_loop){"random", steps, blocks, .moves = MOVES, .multiple = multiple});
     for (unsigned n = 2 + draw(12); n > 0; n--) {
         wi_build_when(b, nested && draw(3) == 0 ? WI_FIRST_STEP + draw(2) : WI_EVERY_STEP);
         random_op(b);
@@ -185,7 +199,7 @@ static void scheduled_equals_serial(void **state) {
     static struct krig rig;
     static uint8_t memory[WI_EMU_WINDOW_BYTES];
     const char *asked = getenv("WISP_TEST_PROGRAMS"); /* more, for a long run */
-    int programs = asked ? atoi(asked) : PROGRAMS, refused = 0;
+    int programs = asked ? atoi(asked) : PROGRAMS, refused = 0, unrolled = 0;
     krig_init(&rig);
     for (int i = 0; i < programs; i++) {
         struct wi_code code[2];
@@ -202,6 +216,8 @@ static void scheduled_equals_serial(void **state) {
             refused++;
             continue;
         }
+        for (int k = 0; k < code[0].n_loops; k++)
+            unrolled += code[0].loops[k].times > 1;
         if (!build(&code[1], WI_SERIAL, &err))
             fail_msg("program %d: %s", i, err.text);
         for (int how = 0; how < 2; how++) {
@@ -216,7 +232,9 @@ static void scheduled_equals_serial(void **state) {
             if (memory[k] != rig.memory[k])
                 fail_msg("program %d: memory differs at 0x%zx", i, KRIG_MEMORY + k);
     }
-    print_message("%d programs, %d without a schedule\n", programs, refused);
+    print_message("%d programs, %d without a schedule, %d loops of several steps at once\n",
+                  programs, refused, unrolled);
+    assert_true(unrolled >= programs / 40);
     /* loops of a few bundles with every slot taken have no room for their branches */
     assert_true(refused <= programs / 6);
     krig_fini(&rig);

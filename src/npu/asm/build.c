@@ -293,7 +293,12 @@ static struct wi_ir_region *new_region(struct wi_build *b) {
  * the straight line before. */
 void wi_build_loop(struct wi_build *b, struct wi_loop loop) {
     int32_t number = (int32_t)b->n_regions;
-    struct wi_vreg again = {0, 0, 0}, count = {0, 0, 0};
+    struct wi_vreg again = {0, 0, 0}, count = {0, 0, 0}, shift = {0, 0, 0}, steps = loop.steps;
+    if (loop.multiple > 1 && !loop.blocks.id && !loop.apart) {
+        shift = wi_build_const(b, WI_FAMILY_R, 0, loop.name);
+        steps = wi_build_reg(b, WI_FAMILY_R, loop.name);
+        WI_OP(b, LSHL, wi_r(steps), wi_r(loop.steps), wi_r(shift));
+    }
     wi_build_op(b, WI_OP_MOVXM,
                 (const struct wi_arg[]){wi_r(wi_fixed(WI_REG_LS)),
                                         {.kind = WI_ARG_LOOP_START, .imm = number}});
@@ -302,7 +307,7 @@ void wi_build_loop(struct wi_build *b, struct wi_loop loop) {
                                         {.kind = WI_ARG_LOOP_LAST, .imm = number}});
     wi_build_op(b, WI_OP_ADD_NC,
                 (const struct wi_arg[]){wi_r(wi_fixed(WI_REG_LC)),
-                                        wi_r(loop.steps),
+                                        wi_r(steps),
                                         {.kind = WI_ARG_LOOP_PEELED, .imm = number}});
     if (loop.blocks.id) {
         again = wi_build_reg(b, WI_FAMILY_P, loop.name);
@@ -319,6 +324,7 @@ void wi_build_loop(struct wi_build *b, struct wi_loop loop) {
     r->loop = loop;
     r->again = again;
     r->count = count;
+    r->shift = shift;
 }
 
 void wi_build_between(struct wi_build *b) {

@@ -81,15 +81,19 @@ struct wi_loop {
     long moves;   /* that a search for one number of cycles may take; 0: as many as pay off */
     bool overrun; /* loads may run ahead of the last step: what they read is mapped and unused */
     bool apart; /* steps do not overlap: a loop of few steps, whose code would be long otherwise */
+    /* 2, 4 or 8: the number of steps is a multiple of it, and up to so many may become one; for
+     * loops without blocks whose values live long. */
+    int multiple;
 };
 
 /* What came out for a loop. */
 struct wi_loop_report {
     const char *name;
     int cycles, bound; /* of a step; bound: the larger of what slots, ports and recurrences need */
+    int times;         /* steps of the source that are one here */
     const char *limit; /* what makes the bound: a slot, a port, "recurrence" */
     int stages;        /* steps that overlap */
-    int min_steps;     /* that the code needs (of a block) */
+    int min_steps;     /* of the source that the code needs (of a block) */
     long tries;        /* of the search */
 };
 

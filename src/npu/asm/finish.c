@@ -124,6 +124,19 @@ static int place_long_lived(struct wi_build *b) {
     return WISP_OK;
 }
 
+int wi_ir_bound(struct wi_build *b, int number) {
+    struct wi_sched s;
+    if (see_registers(b) != WISP_OK || place_long_lived(b) != WISP_OK)
+        return INT_MAX;
+    int rc = wi_sched_init(&s, b, &b->regions[number], number, &b->err), bound = INT_MAX;
+    if (rc == WISP_OK) {
+        wi_sched_bound(&s);
+        bound = s.bound;
+    }
+    wi_sched_fini(&s);
+    return bound;
+}
+
 /* ---------------------------------------------------------------- regions */
 
 static void keep_numbers(struct wi_build *b, const struct wi_sched *s) {
@@ -161,8 +174,10 @@ static void report(const struct wi_build *b, const struct wi_sched *s, int numbe
                                  .cycles = s->cycles,
                                  .bound = s->bound,
                                  .limit = s->limit,
+                                 .times = region->times ? region->times : 1,
                                  .tries = s->tries};
     wi_layout_measure(s, number, &r->stages, &r->min_steps);
+    r->min_steps *= r->times;
     if (b->scheduled)
         b->scheduled(b->user, s, region->loop.name);
 }
@@ -192,6 +207,8 @@ int wi_build_finish(struct wi_build *b, enum wi_schedule how, uint32_t base, str
     memset(out, 0, sizeof *out);
     wi_strbuf_init(&out->bytes);
     int rc = b->err.code;
+    if (rc == WISP_OK && how == WI_PIPELINED)
+        rc = wi_unroll_loops(b);
     if (rc == WISP_OK)
         rc = see_registers(b);
     if (rc == WISP_OK)

@@ -33,6 +33,8 @@ struct wi_ir_region {
     bool between; /* two blocks of the loop, which is the region before */
     struct wi_loop loop;
     struct wi_vreg again, count; /* p: where the next block starts; r: blocks left */
+    struct wi_vreg shift;        /* r: makes the number of steps that of `times` steps at once */
+    int times;                   /* steps of the source in a step; 0: 1 */
 };
 
 struct wi_build {
@@ -68,5 +70,13 @@ struct wi_ir_access {
 enum { WI_IR_MAX_ACCESSES = 48 };
 int wi_ir_accesses(const struct wi_build *b, const struct wi_ir_op *op,
                    struct wi_ir_access out[WI_IR_MAX_ACCESSES]);
+
+/* Steps of loops that allow it made one where that takes fewer bundles.  Errors: those of b->err.
+ */
+enum { WI_UNROLL_MOST = 8 };
+int wi_unroll_loops(struct wi_build *b);
+/* The least bundles of a step of a loop by what it needs; INT_MAX: there is no such schedule.  What
+ * it finds out about registers stays in b. */
+int wi_ir_bound(struct wi_build *b, int number);
 
 #endif

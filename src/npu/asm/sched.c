@@ -145,6 +145,11 @@ static void recurrence_bound(struct wi_sched *s) {
     }
 }
 
+void wi_sched_bound(struct wi_sched *s) {
+    resource_bound(s);
+    recurrence_bound(s);
+}
+
 /* ---------------------------------------------------------------- placing operations one by one */
 
 /* Bundles that a table of what is taken has: a step, or a straight line with much room. */
@@ -423,8 +428,7 @@ static int schedule_apart(struct wi_sched *s, struct wisp_error *err) {
 
 int wi_sched_loop(struct wi_sched *s, const struct wi_loop *loop, struct wisp_error *err) {
     long moves = s->b->moves ? s->b->moves / SEEDS : loop->moves ? loop->moves / SEEDS : MOVES;
-    resource_bound(s);
-    recurrence_bound(s);
+    wi_sched_bound(s);
     if (loop->apart && !s->failed)
         return schedule_apart(s, err);
     if (!s->b->moves && wi_sched_known(s, MAX_CYCLES))

@@ -93,6 +93,8 @@ enum { WI_NO_ORDER = -99 };
 int wi_order_distance(struct wi_order x, struct wi_order y);
 bool wi_is_acquire(unsigned id); /* which shares its bundle with no memory access */
 
+/* Of a loop's step: `bound` and `limit`. */
+void wi_sched_bound(struct wi_sched *s);
 /* One operation a bundle in the order of the program, each finished before the next. */
 void wi_sched_serial(struct wi_sched *s);
 /* Straight line: as early as possible.  Errors: UNSUPPORTED. */
