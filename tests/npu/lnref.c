@@ -96,12 +96,12 @@ static struct row_scale host_scale(float sum, float squares, const struct wi_lay
     uint16_t i[3];
     for (int k = 0; k < 3; k++)
         i[k] = (uint16_t)p->inverse[k];
-    float mean = mac2(0, s.p[0], i[0], s.p[1], i[0]);
+    float mean = mac2(0, s.p[2], i[0], s.p[0], i[2]);
     mean = mac2(mean, s.p[0], i[1], s.p[1], i[1]);
-    mean = mac2(mean, s.p[2], i[0], s.p[0], i[2]);
+    mean = mac2(mean, s.p[0], i[0], s.p[1], i[0]);
     struct parts m = split(mean);
     float shift = 0;
-    for (int k = 0; k < 3; k++)
+    for (int k = 2; k >= 0; k--)
         shift = mac2(shift, negative(m.p[k]), r.p[0], negative(m.p[k]), r.p[1]);
     return (struct row_scale){r.p[0], r.p[1], shift};
 }

@@ -338,7 +338,7 @@ static void accuracy(void **state) {
     static struct lnref p;
     static const struct {
         double median, worst;
-    } most[LNREF_GRADES] = {{0.3, 0.7}, {0.4, 64}, {0.02, 0.5}};
+    } most[LNREF_GRADES] = {{0.3, 0.7}, {0.4, 64}, {0.002, 0.5}};
     serial_too = false;
     for (int i = 0; i < MODELS; i++)
         for (int grade = 0; grade < LNREF_GRADES; grade++)
@@ -353,7 +353,7 @@ static void accuracy(void **state) {
                               kdata_name((enum kdata_kind)kind), e.median, e.worst,
                               1 - e.correlation);
                 assert_true(e.median < most[grade].median);
-                assert_true(kind == KDATA_CONSTANT || e.worst < most[grade].worst);
+                assert_true(e.worst < (kind == KDATA_CONSTANT ? 0.001 : most[grade].worst));
                 assert_true(e.correlation > 0.999995);
             }
     serial_too = true;
@@ -378,7 +378,7 @@ static void budgets(void **state) {
         {"sums, bottom", sums[FROM_CASCADE], 96, 3, 798, 864},
         {"more sums", sums[FROM_MEMORY], 96, 3, 1600, 1120},
         {"more sums, middle", sums[FROM_MEMORY | FROM_CASCADE | TO_CASCADE], 96, 3, 1186, 944},
-        {"scales", scales[WI_LAYERNORM_FAST], 96, 1, 1186, 1008},
+        {"scales", scales[WI_LAYERNORM_FAST], 96, 1, 1186, 992},
         {"apply, exact", apply[WI_LAYERNORM_EXACT], 96, 6, 2363, 1040},
         {"apply, fast", apply[WI_LAYERNORM_FAST], 96, 6, 1594, 880},
         {"apply, fp32", apply[WI_LAYERNORM_F32], 32, 6, 3300, 432}};

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/dtype.h"
 #include "npu/kernels/layernorm_parts.h"
 
 enum { MAX_FEATURES = 1280, MIN_PANELS = 3, MIN_STEPS = 6, GROUP = 16 };
@@ -16,13 +17,11 @@ static uint32_t bits_of(float v) {
     return bits;
 }
 
-/* The next 8 bits of v, which loses them. */
+/* v's nearest bf16, which v loses. */
 static uint32_t take_bf16(double *v) {
-    uint32_t bits = bits_of((float)*v) & 0xffff0000;
-    float part;
-    memcpy(&part, &bits, sizeof part);
-    *v -= part;
-    return bits >> 16;
+    uint16_t part = wi_f32_to_bf16((float)*v);
+    *v -= (double)wi_bf16_to_f32(part);
+    return part;
 }
 
 /* n accesses `step` apart, then `next` from the first one on. */

@@ -107,29 +107,28 @@ static struct wi_vreg inverse_root(struct wi_build *b, const struct wi_ln *k, st
     return out;
 }
 
-/* -sum / features x scale */
+/* -sum / features x scale.  Small terms first: the last rounding of the mean is then that of its
+ * own last bit, so that rows of one value have just that for a mean. */
 static struct wi_vreg shift_of(struct wi_build *b, const struct wi_ln *k, struct wi_vreg s,
                                struct wi_vreg rest, struct wi_vreg scale) {
-    struct wi_vreg mean = times(b, k, s, fill_param(b, WI_LN_AT(inverse[0]), "1 / features")), left;
-    struct wi_vreg last = wi_k_x(b, "ends"),
-                   inverse = fill_param(b, WI_LN_AT(inverse[0]), "inverse");
-    struct wi_vreg third = fill_param(b, WI_LN_AT(inverse[2]), "inverse"),
-                   out = wi_k_bm(b, "shift");
+    struct wi_vreg inverse = fill_param(b, WI_LN_AT(inverse[0]), "1 / features"), left;
+    struct wi_vreg least = wi_k_x(b, "ends"), ends = fill_param(b, WI_LN_AT(inverse[2]), "ends");
+    struct wi_vreg out = wi_k_bm(b, "shift");
+    wi_k_narrow(b, wi_low(least), rest);
+    WI_OP(b, VMOV_W, wi_r(wi_high(least)), wi_r(wi_low(s)));
+    WI_OP(b, VMOV_W, wi_r(wi_low(ends)), wi_r(wi_low(inverse)));
+    struct wi_vreg mean = times(b, k, least, ends);
     wi_k_mac(b, mean, mean, s, fill_param(b, WI_LN_AT(inverse[1]), "1 / features"), k->lanes);
-    wi_k_narrow(b, wi_low(last), rest);
-    WI_OP(b, VMOV_W, wi_r(wi_high(last)), wi_r(wi_low(s)));
-    WI_OP(b, VMOV_W, wi_r(wi_high(inverse)), wi_r(wi_low(third)));
-    wi_k_mac(b, mean, mean, last, inverse, k->lanes);
-    struct wi_vreg m = wi_k_split(b, mean, &left, k->sum), part[2];
-    for (int i = 0; i < 2; i++) {
-        part[i] = wi_k_x(b, "mean's part");
+    wi_k_mac(b, mean, mean, s, inverse, k->lanes);
+    struct wi_vreg m = wi_k_split(b, mean, &left, k->sum);
+    WI_OP(b, VNEGMUL_F, wi_r(out), wi_r(wi_k_narrow_twice(b, left)), wi_r(scale), wi_r(k->lanes));
+    for (int i = 1; i >= 0; i--) {
+        struct wi_vreg part = wi_k_x(b, "mean's part");
         for (int j = 0; j < 2; j++)
-            WI_OP(b, VMOV_W, wi_r(j ? wi_high(part[i]) : wi_low(part[i])),
+            WI_OP(b, VMOV_W, wi_r(j ? wi_high(part) : wi_low(part)),
                   wi_r(i ? wi_high(m) : wi_low(m)));
+        wi_k_msc(b, out, out, part, scale, k->lanes);
     }
-    WI_OP(b, VNEGMUL_F, wi_r(out), wi_r(part[0]), wi_r(scale), wi_r(k->lanes));
-    wi_k_msc(b, out, out, part[1], scale, k->lanes);
-    wi_k_msc(b, out, out, wi_k_narrow_twice(b, left), scale, k->lanes);
     return out;
 }
 
