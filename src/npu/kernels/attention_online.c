@@ -11,7 +11,8 @@ enum {
     INTEGERS = 0x4b400000,          /* 1.5 x 2^23: a sum with it is a whole number */
     BASE = 0x44cfe000,              /* 1663 = 1024 + 512 + 127, as in attention.h */
     LEAST = 0x44c00000,             /* 1536: 2^y is 0 */
-    LEAST_NORMAL = 0x44c02000,      /* 1537: 2^-126 */
+    EXACT_BASE = 0x44c00000,        /* 1536, which vanishes in 16 bits and leaves 128 n */
+    EXACT_LEAST = 0x44b04000,       /* 1410: 2^-126 */
     UPPER_QUERIES = 0xf0            /* lanes of the second 4 fp32 */
 };
 
@@ -95,7 +96,7 @@ struct online {
     bool exact;                                                 /* powers by a polynomial */
     struct wi_vreg sum, lanes, even, odd;                       /* r: configurations */
     struct wi_vreg mask[KEY_TILES], half, quarter, upper, turn; /* r: lanes, bytes .. */
-    struct wi_vreg none, zero, least, one, third;               /* x */
+    struct wi_vreg none, zero, least, third;                    /* x */
     struct wi_vreg base, integers, c0, c1, c2;                  /* bm */
     struct wi_vreg shift;                                       /* s */
     struct wi_vreg c_in, c_out, in, out, a, l_in, l_out;
@@ -162,7 +163,8 @@ static struct wi_vreg whole(struct wi_build *b, const struct online *o, struct w
     return minus(b, o, plus(b, o, v, o->integers), o->integers);
 }
 
-/* 1663 + y, where y is not too small for a power: its bits are 2^n (1 + f) after 6 are dropped. */
+/* 1663 + y, where y is not too small for a power: its bits are 2^n (1 + f) after 6 are dropped.
+ * Exact: 1536 + y. */
 static struct wi_vreg pattern(struct wi_build *b, const struct online *o, struct wi_vreg y) {
     struct wi_vreg z = to_x(b, plus(b, o, y, o->base));
     return to_bm(b, extreme(b, true, z, o->least));
@@ -240,15 +242,13 @@ static struct wi_vreg polynomial(struct wi_build *b, const struct online *o, str
 /* 2^y of two tiles: 2^f, to whose exponents n is added. */
 static struct wi_vreg exact_pair(struct wi_build *b, const struct online *o,
                                  const struct wi_vreg y[2]) {
-    struct wi_vreg p = wi_k_x(b, "2^f"), n = wi_k_x(b, "2^n");
-    struct wi_vreg shifted = wi_k_x(b, "2^y"), power = wi_k_x(b, "2^y");
+    struct wi_vreg p = wi_k_x(b, "2^f"), n = wi_k_x(b, "n"), power = wi_k_x(b, "2^y");
     for (int i = 0; i < 2; i++) {
         struct wi_vreg z = pattern(b, o, y[i]), top = whole(b, o, z);
         narrow_pattern(b, o, i ? wi_high(n) : wi_low(n), top);
         wi_k_narrow(b, i ? wi_high(p) : wi_low(p), polynomial(b, o, minus(b, o, z, top)));
     }
-    WI_OP(b, VADD_16, wi_r(shifted), wi_r(p), wi_r(n));
-    WI_OP(b, VSUB_16, wi_r(power), wi_r(shifted), wi_r(o->one));
+    WI_OP(b, VADD_16, wi_r(power), wi_r(p), wi_r(n));
     return power;
 }
 
@@ -257,9 +257,14 @@ static void store_exact(struct wi_build *b, const struct online *o, struct wi_vr
     struct wi_vreg power[KEY_TILES / 2], l = load_l(b, o);
     for (int i = 0; i < KEY_TILES / 2; i++) {
         struct wi_vreg y[2];
-        for (int k = 0; k < 2; k++)
-            y[k] = minus(b, o, to_bm(b, load_scores(b, o, 2 * i + k, 0)), m);
-        power[i] = exact_pair(b, o, y);
+        for (int k = 0; k < 2; k++) {
+            struct wi_vreg scores = wi_k_bm(b, "scores");
+            wi_k_load_x(b, scores, wi_k_at(o->in, TILE * (2 * i + k), 2, STREAM_S));
+            y[k] = minus(b, o, scores, m);
+        }
+        struct wi_vreg all = exact_pair(b, o, y);
+        power[i] = wi_k_x(b, "powers that count");
+        WI_OP(b, VSEL_16, wi_r(power[i]), wi_r(all), wi_r(o->zero), wi_r(o->mask[2 * i]));
     }
     for (int i = 0; i < KEY_TILES; i++) {
         struct wi_vreg w = i % 2 ? wi_high(power[i / 2]) : wi_low(power[i / 2]);
@@ -313,7 +318,7 @@ static void powers_step(struct wi_build *b, const struct online *o) {
 
 static void begin_masks(struct wi_build *b, struct online *o) {
     struct wi_vreg down = wi_build_const(b, WI_FAMILY_R, -16, "to the low half");
-    for (size_t i = 0; i < KEY_TILES; i++) {
+    for (size_t i = 0; i < KEY_TILES; i += o->exact ? 2 : 1) {
         size_t at = offsetof(struct wi_att_params, mask) + 4 * (i / 2);
         struct wi_vreg word = wi_k_param(b, WI_FAMILY_R, at, "mask");
         o->mask[i] = word;
@@ -341,8 +346,6 @@ static void begin_l(struct wi_build *b, struct online *o) {
 
 /* Coefficients of the least largest error, 1.03e-4 with c0 = 1 and c3 in bf16. */
 static void begin_polynomial(struct wi_build *b, struct online *o) {
-    o->least = fill_x(b, LEAST_NORMAL, "2^-126");
-    o->one = wi_k_fill(b, 0x3f80, "1");
     o->third = wi_k_fill(b, 0x3d61, "c3");
     o->c0 = fill_bm(b, 0x3f800000, "c0");
     o->c1 = fill_bm(b, 0x3f317b9d, "c1");
@@ -350,15 +353,16 @@ static void begin_polynomial(struct wi_build *b, struct online *o) {
 }
 
 /* Of loops of so many query tiles a step. */
-static struct online begin(struct wi_build *b, int tiles) {
-    struct online o = {.zero = wi_k_fill(b, 0, "0")};
+static struct online begin(struct wi_build *b, int tiles, bool exact) {
+    struct online o = {.exact = exact, .zero = wi_k_fill(b, 0, "0")};
     o.sum = wi_build_const(b, WI_FAMILY_R, WI_MAC_TILE, "addition");
     o.lanes = wi_build_const(b, WI_FAMILY_R, WI_MAC_LANES, "product of lanes");
     o.even = wi_build_const(b, WI_FAMILY_R, EVEN_128, "even quarters");
     o.odd = wi_build_const(b, WI_FAMILY_R, ODD_128, "odd quarters");
-    o.none = fill_x(b, NO_SCORE, "no score");
-    o.least = fill_x(b, LEAST, "0");
-    o.base = fill_bm(b, BASE, "1663");
+    if (!exact)
+        o.none = fill_x(b, NO_SCORE, "no score");
+    o.least = fill_x(b, exact ? EXACT_LEAST : LEAST, "least");
+    o.base = fill_bm(b, exact ? EXACT_BASE : BASE, "base");
     o.integers = fill_bm(b, INTEGERS, "1.5 x 2^23");
     o.shift = wi_build_const(b, WI_FAMILY_S, SRS_SHIFT, "shift of patterns");
     wi_k_round_even(b);
@@ -368,7 +372,7 @@ static struct online begin(struct wi_build *b, int tiles) {
 }
 
 void wi_att_online_maxima_emit(struct wi_build *b) {
-    struct online o = begin(b, 2);
+    struct online o = begin(b, 2, false);
     struct wi_vreg n = wi_build_const(b, WI_FAMILY_R, TILES / 2, "pairs of tiles");
     o.half = wi_build_const(b, WI_FAMILY_R, 32, "half");
     o.quarter = wi_build_const(b, WI_FAMILY_R, 16, "quarter");
@@ -384,11 +388,10 @@ void wi_att_online_maxima_emit(struct wi_build *b) {
 }
 
 static void emit_powers(struct wi_build *b, bool exact) {
-    struct online o = begin(b, 1);
+    struct online o = begin(b, 1, exact);
     struct wi_vreg n = wi_build_const(b, WI_FAMILY_R, TILES, "tiles of queries");
     o.turn = wi_build_const(b, WI_FAMILY_R, EVEN_128 ^ ODD_128, "even, odd");
     o.walk_c = wi_k_walk_2d(b, "walk of m", (struct wi_walk){2, 0, 0, 0, 32});
-    o.exact = exact;
     o.out = PARAM(b, s, "powers");
     o.walk_out = wi_k_walk_3d(
         b, "walk of powers",
