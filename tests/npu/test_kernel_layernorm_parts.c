@@ -361,8 +361,8 @@ static void accuracy(void **state) {
 
 /* ---------------------------------------------------------------- budgets */
 
-/* On a slice of the encoder: 96 rows of 128 features, of which the plan allows the sums 768 cycles
- * and y 2304; fp32 of as many rows as fit in the place of another slice. */
+/* On a slice of the encoder: 96 rows of 128 features; fp32 of as many rows as a piece of state has.
+ */
 static void budgets(void **state) {
     (void)state;
     static struct lnref p;

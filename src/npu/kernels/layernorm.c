@@ -117,39 +117,32 @@ struct sums {
     struct wi_vreg px, ones;
     struct wi_mem last; /* of a panel's accesses, which leads to the next one */
     int which;
-    struct wi_vreg p, walk; /* of the sums that a block starts from */
+    struct wi_cursor earlier; /* sums that a block starts from */
 };
 
-/* The i-th 32 bytes of the sums of 16 rows, for a pointer at the last ones. */
-static struct wi_mem sums_at(struct wi_vreg p, struct wi_vreg walk, int i) {
-    return i < 15 ? wi_k_at(p, 32 * (i - 15), WI_LN_BANK_STATE, WI_LN_STREAM_SUMS)
-                  : wi_k_walk(p, walk, WI_LN_BANK_STATE, WI_LN_STREAM_SUMS);
+/* Sums of 16 rows at a time; the pointer is at their last 32 bytes. */
+static struct wi_cursor sums_cursor(struct wi_build *b) {
+    struct wi_cursor c = wi_k_cursor(b, WI_LN_AT(at.state), WI_LN_AT(state_walk));
+    WI_OP(b, PADDB_INC, wi_r(c.p), wi_i(SUMS - 32));
+    return c;
+}
+
+static struct wi_mem sums_at(const struct wi_cursor *c, int i) {
+    return wi_k_from(c, 32 * (i - 15), WI_LN_BANK_STATE, WI_LN_STREAM_SUMS);
 }
 
 static struct wi_vreg sums_part(const struct wi_vreg acc[8], int i) {
     return i % 2 ? wi_high(acc[i / 2]) : wi_low(acc[i / 2]);
 }
 
-static void load_sums(struct wi_build *b, const struct wi_vreg acc[8], struct wi_vreg p,
-                      struct wi_vreg walk) {
+static void load_sums(struct wi_build *b, const struct wi_vreg acc[8], const struct wi_cursor *c) {
     for (int i = 0; i < 16; i++)
-        wi_build_load(b, sums_part(acc, i), sums_at(p, walk, i));
+        wi_build_load(b, sums_part(acc, i), sums_at(c, i));
 }
 
-static void store_sums(struct wi_build *b, const struct wi_vreg acc[8], struct wi_vreg p,
-                       struct wi_vreg walk) {
+static void store_sums(struct wi_build *b, const struct wi_vreg acc[8], const struct wi_cursor *c) {
     for (int i = 0; i < 16; i++)
-        wi_build_store(b, sums_part(acc, i), sums_at(p, walk, i));
-}
-
-static void state_pointer(struct wi_build *b, struct wi_vreg *p, struct wi_vreg *walk) {
-    *p = wi_k_param(b, WI_FAMILY_P, WI_LN_AT(at.state), "state");
-    *walk = wi_k_param_walk(b, WI_FAMILY_D, WI_LN_AT(state_walk), "walk of state");
-}
-
-static void sums_pointer(struct wi_build *b, struct wi_vreg *p, struct wi_vreg *walk) {
-    state_pointer(b, p, walk);
-    WI_OP(b, PADDB_INC, wi_r(*p), wi_i(SUMS - 32));
+        wi_build_store(b, sums_part(acc, i), sums_at(c, i));
 }
 
 /* What a block of 16 rows starts from is in the accumulators, but a second part in `more`. */
@@ -160,7 +153,7 @@ static void start_block(struct wi_build *b, const struct sums *s, struct wi_vreg
             more[i] = wi_k_bm(b, "earlier sums");
         }
     if (s->which & WI_LAYERNORM_FROM_MEMORY)
-        load_sums(b, s->which & WI_LAYERNORM_FROM_CASCADE ? more : s->k->acc, s->p, s->walk);
+        load_sums(b, s->which & WI_LAYERNORM_FROM_CASCADE ? more : s->k->acc, &s->earlier);
 }
 
 /* acc += x y; in the first step of a block acc is what that starts from. */
@@ -203,13 +196,13 @@ void wi_layernorm_emit_sums(struct wi_build *b, int which) {
     struct sums s = begin_sums(b, &k, which);
     struct wi_vreg panels = wi_k_param(b, WI_FAMILY_R, WI_LN_AT(panels), "panels"), more[8];
     struct wi_vreg groups = wi_k_param(b, WI_FAMILY_R, WI_LN_AT(groups), "groups");
-    struct wi_vreg to = {0, 0, 0}, walk = to;
+    struct wi_cursor to = {{0, 0, 0}, {0, 0, 0}};
     s.last = wi_k_walk(s.px, wi_k_param_walk(b, WI_FAMILY_D, WI_LN_AT(sums_x_walk), "walk of x"),
                        WI_LN_BANK_X, WI_LN_STREAM_X);
     if (which & WI_LAYERNORM_FROM_MEMORY)
-        sums_pointer(b, &s.p, &s.walk);
+        s.earlier = sums_cursor(b);
     if (!(which & WI_LAYERNORM_TO_CASCADE))
-        sums_pointer(b, &to, &walk);
+        to = sums_cursor(b);
     wi_build_loop(b, (struct wi_loop){"layernorm sums", panels, groups, .overrun = true});
     wi_build_when(b, WI_FIRST_STEP);
     start_block(b, &s, more);
@@ -220,7 +213,7 @@ void wi_layernorm_emit_sums(struct wi_build *b, int which) {
         for (int i = 0; i < 8; i++)
             WI_OP(b, VMOV_MCD, wi_r(k.acc[i]));
     else
-        store_sums(b, k.acc, to, walk);
+        store_sums(b, k.acc, &to);
     wi_build_end_loop(b);
 }
 
@@ -229,13 +222,12 @@ void wi_layernorm_emit_sums(struct wi_build *b, int which) {
 void wi_layernorm_emit_scales(struct wi_build *b, enum wi_layernorm_grade grade) {
     struct wi_ln k = wi_ln_begin(b);
     struct wi_vreg groups = wi_k_param(b, WI_FAMILY_R, WI_LN_AT(groups), "groups");
-    struct wi_vreg from, walk, to, to_walk;
-    sums_pointer(b, &from, &walk);
-    state_pointer(b, &to, &to_walk);
+    const struct wi_cursor from = sums_cursor(b);
+    const struct wi_cursor to = wi_k_cursor(b, WI_LN_AT(at.state), WI_LN_AT(state_walk));
     wi_build_loop(b, (struct wi_loop){.name = "layernorm scales", .steps = groups, .apart = true});
-    load_sums(b, k.acc, from, walk);
+    load_sums(b, k.acc, &from);
     wi_ln_find_scales(b, &k);
-    wi_ln_store_scales(b, &k, grade, to, to_walk);
+    wi_ln_store_scales(b, &k, grade, &to);
     wi_build_end_loop(b);
 }
 
@@ -244,11 +236,7 @@ void wi_layernorm_emit_scales_from_south(struct wi_build *b) {
     struct wi_vreg others = wi_k_param(b, WI_FAMILY_R, WI_LN_AT(x_walk[1]), "steps but one");
     struct wi_vreg steps = wi_build_reg(b, WI_FAMILY_R, "steps");
     struct wi_vreg south = wi_build_const(b, WI_FAMILY_M, SOUTH - OWN, "to the south");
-    struct wi_cursor from, to;
-    for (int i = 0; i < 2; i++)
-        *(i ? &to : &from) = (struct wi_cursor){
-            wi_k_param(b, WI_FAMILY_P, WI_LN_AT(at.state), "scales"),
-            wi_k_param_walk(b, WI_FAMILY_D3, WI_LN_AT(scales_walk), "walk of scales")};
+    const struct wi_cursor from = wi_ln_scales(b), to = wi_ln_scales(b);
     WI_OP(b, ADD_NC, wi_r(steps), wi_r(others), wi_i(1));
     WI_OP(b, PADDB_POST, wi_r(from.p), wi_r(south));
     wi_build_loop(b, (struct wi_loop){.name = "layernorm copy", .steps = steps});
@@ -280,9 +268,10 @@ void wi_layernorm_emit(struct wi_build *b, enum wi_layernorm_grade grade) {
     add_panel(b, &s, NULL);
     wi_build_end_loop(b);
     const struct wi_ln_places at = wi_ln_places(b, grade);
-    struct wi_vreg to = wi_k_param(b, WI_FAMILY_P, WI_LN_AT(at.state), "scales");
+    const struct wi_cursor to = {wi_k_param(b, WI_FAMILY_P, WI_LN_AT(at.state), "scales"),
+                                 {0, 0, 0}};
     wi_ln_find_scales(b, &k);
     wi_build_cut(b);
-    wi_ln_store_scales(b, &k, grade, to, (struct wi_vreg){0, 0, 0});
+    wi_ln_store_scales(b, &k, grade, &to);
     wi_ln_apply(b, &k, &at, grade);
 }

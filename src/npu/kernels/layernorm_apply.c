@@ -157,16 +157,21 @@ static void apply_f32(struct wi_build *b, const struct apply *a) {
 
 /* ---------------------------------------------------------------- the loop */
 
+struct wi_cursor wi_ln_scales(struct wi_build *b) {
+    return (struct wi_cursor){
+        wi_k_param(b, WI_FAMILY_P, WI_LN_AT(at.state), "scales"),
+        wi_k_param_walk(b, WI_FAMILY_D3, WI_LN_AT(scales_walk), "walk of scales")};
+}
+
 struct wi_ln_places wi_ln_places(struct wi_build *b, enum wi_layernorm_grade grade) {
     bool f32 = grade == WI_LAYERNORM_F32;
     size_t y = f32 ? WI_LN_AT(at.y) : WI_LN_AT(at.x);
-    return (struct wi_ln_places){
-        .steps = wi_k_param(b, WI_FAMILY_R, WI_LN_AT(steps), "steps"),
-        .x = wi_k_cursor(b, WI_LN_AT(at.x), WI_LN_AT(x_walk)),
-        .y = wi_k_cursor(b, y, WI_LN_AT(y_walk)),
-        .weights = wi_k_cursor(b, WI_LN_AT(at.weights), WI_LN_AT(weights_walk)),
-        .scales = {wi_k_param(b, WI_FAMILY_P, WI_LN_AT(at.state), "scales"),
-                   wi_k_param_walk(b, WI_FAMILY_D3, WI_LN_AT(scales_walk), "walk of scales")}};
+    return (struct wi_ln_places){.steps = wi_k_param(b, WI_FAMILY_R, WI_LN_AT(steps), "steps"),
+                                 .x = wi_k_cursor(b, WI_LN_AT(at.x), WI_LN_AT(x_walk)),
+                                 .y = wi_k_cursor(b, y, WI_LN_AT(y_walk)),
+                                 .weights =
+                                     wi_k_cursor(b, WI_LN_AT(at.weights), WI_LN_AT(weights_walk)),
+                                 .scales = wi_ln_scales(b)};
 }
 
 static struct apply begin(struct wi_build *b, const struct wi_ln *k, const struct wi_ln_places *at,

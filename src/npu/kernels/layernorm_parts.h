@@ -27,9 +27,12 @@ struct wi_ln wi_ln_begin(struct wi_build *b);
 
 /* scale and shift from acc */
 void wi_ln_find_scales(struct wi_build *b, struct wi_ln *k);
-/* To memory at p, each as often as the grade's lanes need it; p moves on by a walk, if any. */
+/* To memory, each as often as the grade's lanes need it; the cursor moves on if it has a walk. */
 void wi_ln_store_scales(struct wi_build *b, const struct wi_ln *k, enum wi_layernorm_grade grade,
-                        struct wi_vreg p, struct wi_vreg walk);
+                        const struct wi_cursor *to);
+/* Scales as they lie there, of 4 rows after the others. */
+struct wi_cursor wi_ln_scales(struct wi_build *b);
+
 /* Where what is needed to apply them lies: parameters, which may be loaded early. */
 struct wi_ln_places {
     struct wi_vreg steps;

@@ -144,13 +144,14 @@ void wi_ln_find_scales(struct wi_build *b, struct wi_ln *k) {
 /* ---------------------------------------------------------------- to memory */
 
 struct stores {
-    struct wi_vreg p, walk, weave[2]; /* walk: of the access to the first bytes */
-    bool down;                        /* that is the last one */
+    const struct wi_cursor *to;
+    struct wi_vreg weave[2];
+    bool down; /* with a walk: the first bytes are the last */
 };
 
 static struct wi_mem scales_at(const struct stores *s, int at) {
-    return at || !s->down ? wi_k_at(s->p, at, WI_LN_BANK_STATE, WI_LN_STREAM_SCALES)
-                          : wi_k_walk(s->p, s->walk, WI_LN_BANK_STATE, WI_LN_STREAM_SCALES);
+    return s->down ? wi_k_from(s->to, at, WI_LN_BANK_STATE, WI_LN_STREAM_SCALES)
+                   : wi_k_at(s->to->p, at, WI_LN_BANK_STATE, WI_LN_STREAM_SCALES);
 }
 
 /* Every element of x 2^level times in a row, to memory from *at on, every 128 bytes. */
@@ -172,14 +173,13 @@ static void spread_out(struct wi_build *b, const struct stores *s, struct wi_vre
 /* For every four rows, or two where the grade needs 8 lanes of each: lanes of their scales, high
  * parts and then low parts, and of their shifts. */
 void wi_ln_store_scales(struct wi_build *b, const struct wi_ln *k, enum wi_layernorm_grade grade,
-                        struct wi_vreg p, struct wi_vreg walk) {
+                        const struct wi_cursor *to) {
     int levels = grade == WI_LAYERNORM_EXACT ? 3 : 2, at;
     struct wi_vreg parts = wi_k_x(b, "parts"), low = wi_k_x(b, "low"), shift = wi_k_x(b, "shift");
-    struct stores s = {.p = p,
-                       .walk = walk,
+    struct stores s = {.to = to,
                        .weave = {wi_build_const(b, WI_FAMILY_R, WI_WEAVE_32, "weave 32"),
                                  wi_build_const(b, WI_FAMILY_R, WI_WEAVE_32_HIGH, "weave 32")},
-                       .down = walk.id != 0};
+                       .down = to->walk.id != 0};
     struct wi_vreg swap = wi_build_const(b, WI_FAMILY_R, WI_HIGH_HALVES, "high halves");
     struct wi_vreg weave_64 = wi_build_const(b, WI_FAMILY_R, WI_WEAVE_64, "weave 64");
     int first = s.down ? 128 * ((1 << levels) - 1) : 0;
