@@ -240,4 +240,41 @@ static void scheduled_equals_serial(void **state) {
     krig_fini(&rig);
 }
 
-WISP_SUITE(cmocka_unit_test(scheduled_equals_serial))
+static unsigned wait, body;
+
+/* A load at the end of a line, a loop of few bundles, and a conversion that shares the load's port
+ * when the loop has run once, twice or more. */
+static void emit_short_loop(struct wi_build *b) {
+    struct wi_vreg p = wi_build_const(b, WI_FAMILY_P, KRIG_MEMORY, "p");
+    struct wi_vreg sum = wi_k_bm(b, "sum"), n = wi_build_const(b, WI_FAMILY_R, 0, "n");
+    struct wi_vreg loaded = wi_build_reg(b, WI_FAMILY_W, "w"),
+                   rounded = wi_build_reg(b, WI_FAMILY_W, "w");
+    struct wi_vreg one = wi_build_const(b, WI_FAMILY_R, 1, "one");
+    struct wi_vreg steps = wi_build_const(b, WI_FAMILY_R, 8, "steps");
+    WI_OP(b, VCLR_F, wi_r(sum));
+    for (unsigned i = 0; i < wait; i++)
+        WI_OP(b, PADDA_INC, wi_r(p), wi_i(32));
+    wi_build_load(b, loaded, wi_k_at(p, 0, 1, STREAM_IN));
+    wi_build_loop(b, (struct wi_loop){.name = "short", .steps = steps});
+    for (unsigned i = 0; i < body; i++)
+        WI_OP(b, ADD, wi_r(n), wi_r(n), wi_r(one));
+    wi_build_end_loop(b);
+    wi_k_narrow(b, rounded, sum);
+    wi_build_store(b, rounded, wi_k_next(p, 32, 1, STREAM_OUT));
+    wi_build_store(b, loaded, wi_k_next(p, 32, 1, STREAM_OUT));
+    wi_build_store(b, n, wi_k_next(p, 4, 1, STREAM_OUT));
+}
+
+/* The checker follows every number of steps. */
+static void ports_are_free_after_loops_of_few_bundles(void **state) {
+    (void)state;
+    for (body = 1; body <= 6; body++)
+        for (wait = 0; wait <= 16; wait++) {
+            struct wi_code code;
+            krig_build(&code, emit_short_loop, WI_PIPELINED);
+            wi_code_fini(&code);
+        }
+}
+
+WISP_SUITE(cmocka_unit_test(scheduled_equals_serial),
+           cmocka_unit_test(ports_are_free_after_loops_of_few_bundles))

@@ -93,15 +93,66 @@ static bool sets_loop(const struct wi_row *row) {
     return false;
 }
 
+/* ---------------------------------------------------------------- loops on the way */
+
+struct loop {
+    int first, last; /* rows of a hardware loop */
+};
+
+/* How far apart rows i and k > i may issue, as bits up to REACH: loops that both are in, or that
+ * come between them, run once or more often. */
+static unsigned distances(const struct loop *loops, int n, int i, int k) {
+    unsigned set = 1u << (k - i), before = 0;
+    while (set != before) {
+        before = set;
+        for (int l = 0; l < n; l++) {
+            int bundles = loops[l].last - loops[l].first + 1;
+            if (i <= loops[l].last && k >= loops[l].first && bundles <= REACH)
+                set |= set << bundles;
+        }
+        set &= (2u << REACH) - 1;
+    }
+    return set;
+}
+
+/* Of results and memory only what comes too early is wrong; ports have to be free at the time. */
+static bool rows_share_port(const struct wi_row *x, const struct wi_row *y, int distance) {
+    for (unsigned i = 0; i < WI_N_SLOTS; i++)
+        for (unsigned k = 0; x->op[i].id && k < WI_N_SLOTS; k++)
+            if (y->op[k].id && ports_clash(&x->op[i], &y->op[k], distance))
+                return true;
+    return false;
+}
+
+/* Loops that end among the last rows, and the one that is about to come. */
+static int near_loops(const struct wi_layout *l, struct loop new, struct loop out[REACH + 1]) {
+    int n = 0, last = (int)l->rows.n - 1;
+    for (size_t i = 0; l->places && i < l->b->n_regions && n < REACH; i++)
+        if (l->places[i].last > 0 && l->places[i].last >= last - REACH)
+            out[n++] = (struct loop){l->places[i].start, l->places[i].last};
+    if (new.last > 0)
+        out[n++] = new;
+    return n;
+}
+
 /* Whether n rows can begin at row `at`. */
 static bool can_begin(const struct wi_layout *l, const struct wi_row *rows, int n, int at,
-                      int loop_last) {
+                      struct loop loop) {
+    struct loop loops[REACH + 1], new = {at + loop.first, loop.last < 0 ? -1 : at + loop.last};
+    int n_loops = near_loops(l, new, loops);
     for (int i = (int)l->rows.n - 1; i >= 0 && i >= at - REACH; i--) {
-        if (loop_last >= 0 && at + loop_last - i < LOOP_SETUP && sets_loop(&l->rows.v[i]))
+        if (loop.last >= 0 && new.last - i < LOOP_SETUP && sets_loop(&l->rows.v[i]))
             return false;
-        for (int k = 0; k < n && at + k <= i + REACH; k++)
+        for (int k = 0; k < n && at + k <= i + REACH; k++) {
             if (wi_rows_clash(&l->rows.v[i], &rows[k], at + k - i))
                 return false;
+            if (at + k <= i)
+                continue;
+            unsigned apart = distances(loops, n_loops, i, at + k);
+            for (int d = at + k - i + 1; d <= REACH; d++)
+                if (apart >> d & 1 && rows_share_port(&l->rows.v[i], &rows[k], d))
+                    return false;
+        }
     }
     return true;
 }
@@ -122,7 +173,7 @@ static void merge(struct wi_row *to, const struct wi_row *from) {
 int wi_rows_join(struct wi_layout *l, const struct wi_row *rows, int n, int head, int loop_last) {
     int at = (int)l->rows.n - head;
     at = at < (int)l->barrier ? (int)l->barrier : at;
-    while (!can_begin(l, rows, n, at, loop_last))
+    while (!can_begin(l, rows, n, at, (struct loop){head, loop_last}))
         at++;
     size_t end = (size_t)(at + n) > l->rows.n ? (size_t)(at + n) : l->rows.n;
     if (!wi_grow(&l->rows.v, &l->rows.max, end, sizeof *l->rows.v))
