@@ -1,5 +1,6 @@
 /* Random routines: scheduled and one operation at a time they end with equal memory, and the
- * checker passes both.  The programs mix lines and loops, with and without blocks. */
+ * checker passes both.  The programs mix lines and loops, with and without blocks, some repeated.
+ */
 #include "unit/suite.h"
 
 #include <stdio.h>
@@ -157,14 +158,29 @@ static void finish(struct wi_build *b) {
 
 static uint64_t program_seed;
 
+static void random_part(struct wi_build *b) {
+    for (unsigned k = draw(10); k > 0; k--)
+        random_op(b);
+    if (draw(3))
+        random_loop(b);
+}
+
+static void random_repetition(struct wi_build *b) {
+    struct wi_vreg times = wi_build_const(b, WI_FAMILY_R, (int32_t)(1 + draw(3)), "times");
+    wi_build_repeat(b, times);
+    for (unsigned n = 1 + draw(2); n > 0; n--)
+        random_part(b);
+    wi_build_end_repeat(b);
+}
+
 static void emit(struct wi_build *b) {
     seed = program_seed;
     start(b);
     for (unsigned n = 1 + draw(3); n > 0; n--) {
-        for (unsigned k = draw(10); k > 0; k--)
-            random_op(b);
         if (draw(3))
-            random_loop(b);
+            random_part(b);
+        else
+            random_repetition(b);
     }
     finish(b);
 }

@@ -347,6 +347,28 @@ void wi_build_cut(struct wi_build *b) {
     new_region(b);
 }
 
+void wi_build_repeat(struct wi_build *b, struct wi_vreg times) {
+    const struct wi_ir_region *last = &b->regions[b->n_regions - 1];
+    if (b->times.id || last->is_loop || last->between)
+        wi_err_set(&b->err, WISP_E_UNSUPPORTED, "a repetition inside of a loop or of another one");
+    struct wi_ir_region *r = new_region(b);
+    if (!r)
+        return;
+    r->repeat = true;
+    b->times = times;
+    WI_OP(b, ADD_NC, wi_r(times), wi_r(times), wi_i(-1));
+}
+
+void wi_build_end_repeat(struct wi_build *b) {
+    if (!b->times.id)
+        wi_err_set(&b->err, WISP_E_UNSUPPORTED, "the end of a repetition that has no start");
+    struct wi_ir_region *r = new_region(b);
+    if (!r)
+        return;
+    r->repeated = b->times;
+    b->times = (struct wi_vreg){0, 0, 0};
+}
+
 /* ---------------------------------------------------------------- timing facts */
 
 struct wi_isa_op wi_ir_sample(const struct wi_build *b, unsigned id, const struct wi_arg *args) {

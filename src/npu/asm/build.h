@@ -160,6 +160,10 @@ void wi_build_end_loop(struct wi_build *b);
 /* Operations from here to the end of the loop come between two blocks, behind the last step of one
  * and in front of the first of the next, in bundles that have room for them. */
 void wi_build_between(struct wi_build *b);
+/* What is between these is done `times` (r) times, at least once: lines and loops, one behind the
+ * other.  Registers that are set before and used in it keep what they are given. */
+void wi_build_repeat(struct wi_build *b, struct wi_vreg times);
+void wi_build_end_repeat(struct wi_build *b);
 
 /* End a straight line that needs too many registers and begin another: registers that are used on
  * both sides are kept for both, all others are free again. */

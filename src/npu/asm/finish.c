@@ -54,6 +54,20 @@ static void see_args(struct wi_build *b, unsigned id, const struct wi_arg *args,
     }
 }
 
+/* What is repeated may need next time what it was given before. */
+static void keep_for_repeats(struct wi_build *b) {
+    int begin = 0;
+    for (int region = 0; region < (int)b->n_regions; region++) {
+        begin = b->regions[region].repeat ? region : begin;
+        for (size_t i = 1; b->regions[region].repeated.id && i < b->n_regs; i++) {
+            struct wi_ir_reg *r = &b->regs[i];
+            if (r->first_region >= 0 && r->first_region < begin && r->last_region >= begin &&
+                r->last_region < region)
+                r->last_region = region;
+        }
+    }
+}
+
 /* Where each register is used and which it may be. */
 static int see_registers(struct wi_build *b) {
     bool(*no)[32] = wi_calloc(b->n_regs, sizeof *no);
@@ -69,6 +83,10 @@ static int see_registers(struct wi_build *b) {
             if (op->first_id)
                 see_args(b, op->first_id, op->first_arg, region, no, fixed);
         }
+        if (r->repeated.id) {
+            const struct wi_arg jnz[] = {wi_r(r->repeated), wi_i(0)};
+            see_args(b, WI_OP_JNZ, jnz, region, no, fixed);
+        }
         if (r->is_loop && r->loop.blocks.id) { /* of instructions that the layout adds */
             const struct wi_arg jnzd[] = {wi_r(r->count), wi_r(r->count), wi_r(r->again)};
             const struct wi_arg steps[] = {wi_r(r->count), wi_r(r->loop.steps), wi_i(0)};
@@ -76,6 +94,7 @@ static int see_registers(struct wi_build *b) {
             see_args(b, WI_OP_ADD_NC, steps, region, no, fixed);
         }
     }
+    keep_for_repeats(b);
     for (size_t i = 1; i < b->n_regs; i++)
         for (int n = 0; n < 32; n++)
             if (!no[i][n] && b->regs[i].first_region >= 0 && !is_fixed(b, i, n, fixed))
@@ -190,7 +209,12 @@ static int lay_out(struct wi_build *b, struct wi_layout *l, enum wi_schedule how
         struct wi_sched s;
         if (region->between) /* laid out with its loop */
             continue;
-        rc = schedule(b, &s, i, how);
+        if (region->repeat)
+            rc = wi_layout_repeat(l, &b->err);
+        if (region->repeated.id)
+            rc = wi_layout_end_repeat(l, region->repeated, &b->err);
+        if (rc == WISP_OK)
+            rc = schedule(b, &s, i, how);
         if (rc == WISP_OK) {
             report(b, &s, i, out);
             rc = region->is_loop ? wi_layout_loop(l, &s, i, &b->err)
@@ -207,6 +231,8 @@ int wi_build_finish(struct wi_build *b, enum wi_schedule how, uint32_t base, str
     memset(out, 0, sizeof *out);
     wi_strbuf_init(&out->bytes);
     int rc = b->err.code;
+    if (rc == WISP_OK && b->times.id)
+        rc = wi_err_set(&b->err, WISP_E_UNSUPPORTED, "a repetition without an end");
     if (rc == WISP_OK && how == WI_PIPELINED)
         rc = wi_unroll_loops(b);
     if (rc == WISP_OK)

@@ -30,7 +30,9 @@ struct wi_ir_op {
 struct wi_ir_region {
     int first_op, n_ops;
     bool is_loop;
-    bool between; /* two blocks of the loop, which is the region before */
+    bool between;            /* two blocks of the loop, which is the region before */
+    bool repeat;             /* what is repeated begins here */
+    struct wi_vreg repeated; /* what is repeated so many times, an r, ends in front of this */
     struct wi_loop loop;
     struct wi_vreg again, count; /* p: where the next block starts; r: blocks left */
     struct wi_vreg shift;        /* r: makes the number of steps that of `times` steps at once */
@@ -45,6 +47,7 @@ struct wi_build {
     struct wi_ir_region *regions;
     size_t n_regions, max_regions;
     enum wi_when when;
+    struct wi_vreg times; /* of the repetition that is being built; none: there is none */
     /* For a search apart from builds: called with every scheduled loop; moves for all loops, with
      * kept schedules left aside. */
     void (*scheduled)(void *user, const struct wi_sched *s, const char *name);

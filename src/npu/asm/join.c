@@ -184,3 +184,19 @@ int wi_rows_join(struct wi_layout *l, const struct wi_row *rows, int n, int head
         merge(&l->rows.v[at + i], &rows[i]);
     return at;
 }
+
+bool wi_rows_fit(const struct wi_layout *l, const struct wi_row *rows, int n, int at) {
+    return can_begin(l, rows, n, at, (struct loop){0, -1});
+}
+
+bool wi_rows_follow(const struct wi_layout *l, size_t from) {
+    struct loop first = {0, -1};
+    if (l->rows.n - from < REACH)
+        return false;
+    for (size_t i = 0; i < l->b->n_regions; i++) {
+        int at = l->places[i].start - (int)from;
+        if (l->places[i].last > 0 && at >= 0 && at < REACH)
+            first = (struct loop){at, l->places[i].last - (int)from};
+    }
+    return can_begin(l, l->rows.v + from, REACH, (int)l->rows.n, first);
+}

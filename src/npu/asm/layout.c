@@ -109,8 +109,9 @@ int wi_layout_line(struct wi_layout *l, const struct wi_sched *s, struct wisp_er
     struct timeline t = {.s = s};
     struct wi_rows rows = {NULL, 0, 0};
     int n = s->n_ops ? last_time(s) + 1 : 0;
-    bool ok = add_rows(&t, &rows, PART_INNER, 0, n) &&
-              wi_rows_join(l, rows.v, (int)rows.n, (int)rows.n, -1) >= 0;
+    bool ok =
+        add_rows(&t, &rows, PART_INNER, 0, n) &&
+        wi_rows_join(l, rows.v, (int)rows.n, l->repeating ? (int)l->rows.n : (int)rows.n, -1) >= 0;
     wi_free(rows.v);
     return ok ? WISP_OK : wi_err_nomem(err, "rows");
 }
@@ -335,7 +336,7 @@ int wi_layout_loop(struct wi_layout *l, const struct wi_sched *s, int number,
     return rc;
 }
 
-/* ---------------------------------------------------------------- the end */
+/* ---------------------------------------------------------------- repetition */
 
 int wi_row_landing(const struct wi_row *row) {
     int most = 0;
@@ -349,16 +350,66 @@ int wi_row_landing(const struct wi_row *row) {
     return most;
 }
 
+/* Empty rows up to n of them in all. */
+static bool pad_rows(struct wi_layout *l, size_t n) {
+    if (n <= l->rows.n)
+        return true;
+    if (!wi_grow(&l->rows.v, &l->rows.max, n, sizeof *l->rows.v))
+        return false;
+    memset(l->rows.v + l->rows.n, 0, (n - l->rows.n) * sizeof *l->rows.v);
+    l->rows.n = n;
+    return true;
+}
+
+/* The row at which all results of the rows so far have landed. */
+static size_t landed(const struct wi_layout *l, size_t n) {
+    for (size_t i = 0; i < l->rows.n; i++)
+        if (i + (size_t)wi_row_landing(&l->rows.v[i]) > n)
+            n = i + (size_t)wi_row_landing(&l->rows.v[i]);
+    return n > l->rows.n ? n : l->rows.n;
+}
+
+/* Nothing in it waits for what is done once, before it. */
+int wi_layout_repeat(struct wi_layout *l, struct wisp_error *err) {
+    size_t n = landed(l, l->barrier);
+    if (!pad_rows(l, n + 1))
+        return wi_err_nomem(err, "rows");
+    l->rows.v[n].aligned = true;
+    l->barrier = l->repeat = n;
+    l->repeating = true;
+    return WISP_OK;
+}
+
+/* Whether the last rows, with a branch and its delay slots behind them, lead to the first ones. */
+static bool can_repeat(const struct wi_layout *l, const struct wi_row *branch) {
+    return l->rows.n >= l->barrier + BRANCH && wi_rows_follow(l, l->repeat) &&
+           wi_rows_fit(l, branch, 1, (int)l->rows.n - BRANCH);
+}
+
+int wi_layout_end_repeat(struct wi_layout *l, struct wi_vreg times, struct wisp_error *err) {
+    const struct wi_arg args[] = {wi_r(times), wi_i(0)};
+    struct wi_row branch;
+    bool ok = true;
+    memset(&branch, 0, sizeof branch);
+    put(l->b, &branch, WI_OP_JNZ, args, NULL);
+    branch.fix[WI_SLOT_LNG] = (struct wi_fix){WI_ARG_ROW, 1, (int16_t)l->repeat};
+    while (ok && !can_repeat(l, &branch))
+        ok = pad_rows(l, l->rows.n + 1);
+    if (!ok || wi_rows_join(l, &branch, 1, BRANCH, -1) < 0)
+        return wi_err_nomem(err, "rows");
+    l->barrier = l->rows.n;
+    l->repeating = false;
+    return WISP_OK;
+}
+
+/* ---------------------------------------------------------------- the end */
+
 /* `ret lr` where its delay slots end with the last row, no earlier than the last result lands. */
 int wi_layout_end(struct wi_layout *l, struct wisp_error *err) {
     struct wi_row ret;
     memset(&ret, 0, sizeof ret);
     ret.op[WI_SLOT_ALU].id = WI_OP_RET;
-    size_t n = l->rows.n, end = l->barrier + BRANCH;
-    for (size_t i = 0; i < n; i++)
-        if (i + (size_t)wi_row_landing(&l->rows.v[i]) > end)
-            end = i + (size_t)wi_row_landing(&l->rows.v[i]);
-    end = end > n ? end : n;
+    size_t n = l->rows.n, end = landed(l, l->barrier + BRANCH);
     while (end - BRANCH < n && (l->rows.v[end - BRANCH].op[WI_SLOT_ALU].id ||
                                 l->rows.v[end - BRANCH].op[WI_SLOT_LNG].id))
         end++;

@@ -33,6 +33,8 @@ struct wi_layout {
     const struct wi_build *b;
     struct wi_rows rows, far; /* far: behind the routine's end */
     size_t barrier;           /* rows before this one take nothing more */
+    size_t repeat;            /* the first row of what is repeated */
+    bool repeating;           /* each line begins as early as it can, not just by its length */
     struct wi_places *places; /* [n_regions] */
 };
 
@@ -42,6 +44,9 @@ int wi_layout_line(struct wi_layout *l, const struct wi_sched *s, struct wisp_er
 /* Append a loop: what fills it, the hardware loop, what drains it.  Errors: also UNSUPPORTED. */
 int wi_layout_loop(struct wi_layout *l, const struct wi_sched *s, int number,
                    struct wisp_error *err);
+/* What is between is repeated while `times`, which it counts down, is not 0. */
+int wi_layout_repeat(struct wi_layout *l, struct wisp_error *err);
+int wi_layout_end_repeat(struct wi_layout *l, struct wi_vreg times, struct wisp_error *err);
 /* Append `ret lr` among the last rows, and the far rows behind. */
 int wi_layout_end(struct wi_layout *l, struct wisp_error *err);
 void wi_layout_fini(struct wi_layout *l);
@@ -56,6 +61,10 @@ bool wi_rows_clash(const struct wi_row *x, const struct wi_row *y, int distance)
 /* Append n rows, of which the first `head` may share bundles with rows that are there; -1: out of
  * memory, else where they begin.  loop_last: index of a hardware loop's last row, -1: none. */
 int wi_rows_join(struct wi_layout *l, const struct wi_row *rows, int n, int head, int loop_last);
+/* Whether n rows, no hardware loop among them, can begin at row `at`. */
+bool wi_rows_fit(const struct wi_layout *l, const struct wi_row *rows, int n, int at);
+/* Whether the rows from `from` on can come again behind the last one. */
+bool wi_rows_follow(const struct wi_layout *l, size_t from);
 
 /* Rows to bytes.  Errors: NOMEM, UNSUPPORTED (too long), INTERNAL. */
 int wi_layout_encode(struct wi_layout *l, uint32_t base, struct wi_code *out,
