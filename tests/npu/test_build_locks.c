@@ -125,6 +125,22 @@ static void around(struct wi_build *b) {
     }
 }
 
+/* Locks around a loop that is repeated with them: what drains meets what fills the next one. */
+static void repeated(struct wi_build *b) {
+    struct names n = begin(b);
+    struct wi_vreg rounds = wi_build_const(b, WI_FAMILY_R, ROUNDS, "rounds");
+    struct wi_vreg steps = wi_build_const(b, WI_FAMILY_R, PARTS, "parts");
+    wi_build_repeat(b, rounds);
+    wi_build_set(b, n.in, KRIG_MEMORY + IN);
+    wi_build_set(b, n.out, KRIG_MEMORY + OUT);
+    take(b, &n, STREAM_IN, STREAM_OUT);
+    wi_build_loop(b, (struct wi_loop){.name = "parts", .steps = steps, .apart = true});
+    part(b, &n, 32, true);
+    wi_build_end_loop(b);
+    give(b, &n, STREAM_IN, STREAM_OUT);
+    wi_build_end_repeat(b);
+}
+
 /* Locks in each step of a loop, of one stream each or of all. */
 static void inside(struct wi_build *b, uint8_t in, uint8_t out, bool cascade) {
     struct names n = begin(b);
@@ -190,10 +206,47 @@ static void around_a_loop(void **state) {
     same(around, PARTS);
 }
 
+static void around_a_repeated_loop(void **state) {
+    (void)state;
+    same(repeated, PARTS);
+}
+
 static void inside_a_loop(void **state) {
     (void)state;
     same(inside_streams, 1);
     same(inside_all, 1);
 }
 
-WISP_SUITE(cmocka_unit_test(around_a_loop), cmocka_unit_test(inside_a_loop))
+/* ---------------------------------------------------------------- distances */
+
+static uint8_t stored_to, given;
+
+static void store_and_release(struct wi_build *b) {
+    struct wi_vreg p = wi_build_const(b, WI_FAMILY_P, KRIG_MEMORY, "p");
+    struct wi_vreg give = wi_build_const(b, WI_FAMILY_R, 1, "give");
+    struct wi_vreg sum = wi_k_bm(b, "sum");
+    WI_OP(b, VCLR_F, wi_r(sum));
+    wi_build_store_bf16(b, sum, wi_k_at(p, 0, 1, stored_to));
+    wi_build_release(b, wi_i(OUT_FULL), give, given);
+}
+
+static int bundles(uint8_t stored, uint8_t released_of) {
+    struct wi_code code;
+    stored_to = stored;
+    given = released_of;
+    krig_build(&code, store_and_release, WI_PIPELINED); /* the checker has no complaint */
+    int n = code.n_bundles;
+    wi_code_fini(&code);
+    return n;
+}
+
+/* A lock waits as long as the margin says for what it guards, for other data until that is in
+ * memory. */
+static void other_data_delay_a_release_less(void **state) {
+    (void)state;
+    assert_int_equal(bundles(STREAM_OUT, 0), bundles(STREAM_OUT, STREAM_OUT));
+    assert_int_equal(bundles(STREAM_OTHER, STREAM_OUT), bundles(STREAM_OUT, STREAM_OUT) - 4);
+}
+
+WISP_SUITE(cmocka_unit_test(around_a_loop), cmocka_unit_test(around_a_repeated_loop),
+           cmocka_unit_test(inside_a_loop), cmocka_unit_test(other_data_delay_a_release_less))

@@ -140,8 +140,8 @@ static void budget(int cols, uint64_t cycles) {
 
 static void budgets(void **state) {
     (void)state;
-    budget(1, 54218);
-    budget(COLS, 54218);
+    budget(1, 52549);
+    budget(COLS, 52549);
 }
 
 int main(void) {

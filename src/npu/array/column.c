@@ -267,7 +267,8 @@ static int first_column(int n) {
 
 bool wi_column_stream(uint8_t *stream, const struct wi_column_programs *programs, int row, int job,
                       const uint16_t *w, const float *bias) {
-    const struct wi_role_gemm gemm = {.k = K_ROW,
+    const struct wi_role_gemm gemm = {.role = wi_column_role(row),
+                                      .k = K_ROW,
                                       .panels = WI_COLUMN_PANELS,
                                       .a = job % 2,
                                       .place = job * WI_COLUMN_UNITS % 2,
@@ -275,7 +276,7 @@ bool wi_column_stream(uint8_t *stream, const struct wi_column_programs *programs
     struct wi_role_gemm_head head;
     uint16_t panel[K_ROW * WI_GEMM_COLUMNS];
     uint8_t image[4 * WI_GEMM_PITCH];
-    if (!wi_role_gemm_head(&head, &gemm, &programs->of[wi_column_role(row)]))
+    if (!wi_role_gemm_head(&head, &gemm, &programs->of[gemm.role]))
         return false;
     memset(stream, 0, WI_ROLE_UNIT_BYTES);
     memcpy(stream, &head, sizeof head);

@@ -9,6 +9,8 @@
 /* Bundles between the last access and the release of a lock: stores as docs/npu-proof.md has them,
  * loads until they have read memory. */
 enum { STORE_TO_RELEASE = 7, LOAD_TO_RELEASE = 5 };
+/* The last stage at which a release holds the lock unit. */
+enum { RELEASE_STAGE = 5 };
 
 /* ---------------------------------------------------------------- resources */
 
@@ -35,9 +37,6 @@ static void add_uses(const struct wi_build *b, const struct wi_ir_op *op, unsign
     } else {
         use(a, info->slot, 0, 0, false);
     }
-    for (unsigned s = 0; wi_is_acquire(id) && s < WI_N_SLOTS; s++)
-        if (s == WI_SLOT_LDA || s == WI_SLOT_LDB || s == WI_SLOT_ST)
-            use(a, s, 0, 0, true); /* no memory access waits with it */
 }
 
 /* The same operation in its two forms occupies what either does. */
@@ -53,6 +52,19 @@ static void add_first_uses(const struct wi_build *b, const struct wi_ir_op *op, 
     }
 }
 
+/* No memory access shares its bundle with an acquire. */
+static void keep_acquires_alone(struct wi_sched *s) {
+    bool some = false;
+    for (int i = 0; i < s->n_ops; i++)
+        some |= wi_is_acquire(s->b->ops[s->first_op + i].id[0]);
+    for (int i = 0; some && i < s->n_ops; i++) {
+        const struct wi_ir_op *op = &s->b->ops[s->first_op + i];
+        for (int k = 0; k < op->n_alts; k++)
+            if (op->banks || wi_is_acquire(op->id[0]))
+                use(&s->alt[i][k], WI_RES_WAIT, 0, 0, op->banks != 0);
+    }
+}
+
 static void find_uses(struct wi_sched *s) {
     for (int i = 0; i < s->n_ops; i++) {
         const struct wi_ir_op *op = &s->b->ops[s->first_op + i];
@@ -62,6 +74,7 @@ static void find_uses(struct wi_sched *s) {
         if (op->first_id)
             add_first_uses(s->b, op, &s->alt[i][0]);
     }
+    keep_acquires_alone(s);
 }
 
 /* ---------------------------------------------------------------- touches */
@@ -172,12 +185,12 @@ bool wi_is_acquire(unsigned id) {
 }
 
 /* Of a lock operation and an access, which it guards or not.  Of stored data the checker knows not
- * who guards it: all of it is in memory before a release. */
+ * who guards it: all of it is in memory when a release takes effect. */
 static int guard_distance(struct wi_order x, struct wi_order y, bool x_stores) {
     bool guards = !x.stream || !y.stream || x.stream == y.stream;
-    if (x_stores && (guards || !wi_is_acquire(y.id)))
-        return STORE_TO_RELEASE;
-    return !guards ? WI_NO_ORDER : x.banks ? LOAD_TO_RELEASE : 1;
+    if (x_stores && !wi_is_acquire(y.id))
+        return guards ? STORE_TO_RELEASE : memory_stage(wi_isa_info(x.id)) - RELEASE_STAGE + 1;
+    return !guards ? WI_NO_ORDER : x.banks && !wi_is_acquire(y.id) ? LOAD_TO_RELEASE : 1;
 }
 
 int wi_order_distance(struct wi_order x, struct wi_order y) {

@@ -12,7 +12,8 @@
 
 enum {
     WI_RES_BANK = WI_N_SLOTS + WI_N_PORTS, /* 4 banks of memory */
-    WI_N_RES = WI_RES_BANK + 4,
+    WI_RES_WAIT = WI_RES_BANK + 4,         /* an acquire's bundle, which has no memory access */
+    WI_N_RES,
     WI_MAX_USES = 24
 };
 

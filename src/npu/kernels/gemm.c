@@ -1,9 +1,11 @@
 #include "npu/kernels/gemm.h"
 
+#include <string.h>
+
 #include "npu/kernels/ops.h"
 
 enum { STREAM_A = 1, STREAM_W, STREAM_C, STREAM_BIAS, STREAM_R, STREAM_TURN };
-enum { TILE = 64, PIECE = 1024, GROUP = 2 * TILE, BANK = 0x4000 };
+enum { TILE = 64, PIECE = 1024, GROUP = 2 * TILE, BANK = 0x4000, OWN_MEMORY = 0x70000 };
 /* vshuffle: 128-bit elements 0, 2, 4, 6 of two registers */
 enum { EVEN_QUARTERS = 8, ODD_QUARTERS = 9 };
 
@@ -36,18 +38,22 @@ bool wi_gemm_params(struct wi_gemm_params *p, int k, const struct wi_gemm_at *at
     return true;
 }
 
-bool wi_gemm_stream(struct wi_gemm_params *p, struct wi_gemm_turn turns[WI_GEMM_TURNS], int k,
-                    const struct wi_gemm_at *at, uint32_t zero, int own, uint32_t turns_at) {
-    if (!wi_gemm_params(p, k, at))
+bool wi_gemm_job(struct wi_gemm_job *job, struct wi_gemm_turn turns[WI_GEMM_TURNS], int k, int own,
+                 uint32_t r, uint32_t zero, uint32_t turns_at) {
+    struct wi_gemm_params params;
+    if (!wi_gemm_params(&params, k, &(struct wi_gemm_at){.zeros = true}))
         return false;
-    p->r = turns_at;
+    job->turn = turns_at;
+    job->steps = params.steps;
+    memcpy(job->a_walk, params.a_walk, sizeof job->a_walk);
+    memcpy(job->w_walk, params.w_walk, sizeof job->w_walk);
     for (int i = 0; i < WI_GEMM_TURNS; i++) {
         turns[i] = (struct wi_gemm_turn){
             .r = zero,
             .full = WI_LOCK_OWN + WI_LOCK_NEVER + 1,
             .next = turns_at + (uint32_t)((i + 1) % WI_GEMM_TURNS * (int)sizeof *turns)};
         if (i == own) {
-            turns[i].r = at->r;
+            turns[i].r = r;
             turns[i].full = WI_LOCK_OWN + WI_LOCK_R_FULL;
             turns[i].take = -1;
             walk_r(turns[i].walk);
@@ -60,14 +66,15 @@ bool wi_gemm_stream(struct wi_gemm_params *p, struct wi_gemm_turn turns[WI_GEMM_
 
 struct gemm {
     enum wi_gemm_role role;
-    bool streamed;
     struct wi_vreg tile, acc[4][4];  /* configuration of the product; sums, rows x columns */
     struct wi_vreg pa[2], walk_a[2]; /* even and odd tiles of a panel */
     struct wi_vreg pw, walk_w, pc, walk_c, pr, walk_r, biases;
     struct wi_vreg even, odd; /* shuffles */
-    /* streamed: locks of R, what is taken and given of it, 1 */
-    struct wi_vreg r_full, r_free, r_take, r_give, one;
-    struct wi_vreg offset, bank, around; /* C's ring */
+    /* streamed: addresses of the next one's operands and turn, as r; locks of R and
+     * what is taken and given of it; 1; C's ring */
+    struct wi_vreg a, w, bias, turn, ring, size, gap;
+    struct wi_vreg r_full, r_free, r_take, r_give, take, one;
+    struct wi_vreg take_c, given, offset, bank, around;
 };
 
 /* The tile at a pointer, which then goes on. */
@@ -165,118 +172,208 @@ static void load_bias(struct wi_build *b, struct gemm *g) {
 }
 
 #define AT(field) offsetof(struct wi_gemm_params, field)
+#define JOB(field) offsetof(struct wi_gemm_job, field)
 #define TURN(field) offsetof(struct wi_gemm_turn, field)
 
-static void load_r_walk(struct wi_build *b, struct gemm *g) {
-    g->pr = wi_k_param(b, WI_FAMILY_P, AT(r), "R");
-    g->walk_r = wi_k_param_walk(b, WI_FAMILY_D, AT(r_walk), "walk of R");
-}
-
-static void load_c_walk(struct wi_build *b, struct gemm *g) {
-    g->pc = wi_k_param(b, WI_FAMILY_P, AT(c), "C");
+static void load_c_walk(struct wi_build *b, struct gemm *g, size_t c) {
+    g->pc = wi_k_param(b, WI_FAMILY_P, c, "C");
     g->walk_c = wi_k_walk_2d(
         b, "walk of C",
         (struct wi_walk){.n = PIECE / 32, .step = 32, .next = WI_GEMM_PITCH + 32 - PIECE});
 }
 
-/* ---------------------------------------------------------------- streamed */
-
-static struct wi_vreg turn_word(struct wi_build *b, enum wi_family family, struct wi_vreg turn,
-                                size_t offset, const char *name) {
-    struct wi_vreg r = wi_build_reg(b, family, name);
-    wi_build_load(b, r, wi_k_at(turn, (int32_t)offset, WI_ANY_BANK, STREAM_TURN));
-    return r;
+static void begin_sums(struct wi_build *b, struct gemm *g) {
+    for (int i = 0; i < 16; i++)
+        g->acc[i / 4][i % 4] = wi_k_bm(b, "sum");
 }
 
-static struct wi_vreg op2(struct wi_build *b, enum wi_opcode id, struct wi_vreg x,
-                          struct wi_vreg y) {
-    struct wi_vreg r = wi_build_reg(b, WI_FAMILY_R, "next");
-    wi_build_op(b, id, (const struct wi_arg[]){wi_r(r), wi_r(x), wi_r(y)});
-    return r;
+/* ---------------------------------------------------------------- streamed */
+
+static void load_turn(struct wi_build *b, struct wi_vreg to, struct wi_vreg turn, size_t offset) {
+    wi_build_load(b, to, wi_k_at(turn, (int32_t)offset, WI_ANY_BANK, STREAM_TURN));
+}
+
+static struct wi_vreg keep(struct wi_build *b, size_t offset, const char *name) {
+    return wi_k_param(b, WI_FAMILY_R, offset, name);
+}
+
+static void move(struct wi_build *b, struct wi_vreg to, struct wi_vreg from) {
+    WI_OP(b, MOV, wi_r(to), wi_r(from));
+}
+
+static void rewind_walk(struct wi_build *b, struct wi_vreg d) {
+    wi_build_set(b, wi_dim(d, WI_FAMILY_DC, false), 0);
+    if (d.family == WI_FAMILY_D3)
+        wi_build_set(b, wi_dim(d, WI_FAMILY_DC, true), 0);
+}
+
+/* What is the same for all panels. */
+static void begin_job(struct wi_build *b, struct gemm *g) {
+    g->ring = wi_build_const(b, WI_FAMILY_R, WI_GEMM_RING, "ring");
+    for (int k = 0; k < 2; k++) {
+        g->pa[k] = wi_build_reg(b, WI_FAMILY_P, "A");
+        g->walk_a[k] = wi_k_param_walk(b, WI_FAMILY_D3, JOB(a_walk), "walk of A");
+    }
+    g->a = keep(b, JOB(a), "A");
+    g->w = keep(b, JOB(w), "W");
+    g->pw = wi_build_reg(b, WI_FAMILY_P, "W");
+    g->walk_w = wi_k_param_walk(b, WI_FAMILY_D3, JOB(w_walk), "walk of W");
+    g->turn = keep(b, JOB(turn), "turn");
+    g->pr = wi_build_reg(b, WI_FAMILY_P, "R");
+    g->walk_r = wi_build_reg(b, WI_FAMILY_D, "walk of R");
+    g->r_full = wi_build_reg(b, WI_FAMILY_R, "R full");
+    g->r_free = wi_build_reg(b, WI_FAMILY_R, "R free");
+    g->r_take = wi_build_reg(b, WI_FAMILY_R, "take");
+    g->r_give = wi_build_reg(b, WI_FAMILY_R, "give");
+    g->take = wi_build_const(b, WI_FAMILY_R, -1, "take");
+    g->one = wi_build_const(b, WI_FAMILY_R, 1, "give");
+    if (g->role == WI_GEMM_BOTTOM) {
+        load_c_walk(b, g, JOB(end));
+        g->offset = wi_build_const(b, WI_FAMILY_R, BANK - 1, "offset in bank");
+        g->bank = wi_build_const(b, WI_FAMILY_R, OWN_MEMORY + 3 * BANK, "bank");
+        g->around = wi_build_const(b, WI_FAMILY_R, 0, "around");
+        g->given = wi_build_const(b, WI_FAMILY_R, 1, "blocks");
+        g->take_c = wi_build_const(b, WI_FAMILY_R, -WI_GEMM_BLOCKS, "take");
+    }
+    if (g->role == WI_GEMM_TOP) {
+        g->even = wi_build_const(b, WI_FAMILY_R, EVEN_QUARTERS, "even quarters");
+        g->odd = wi_build_const(b, WI_FAMILY_R, ODD_QUARTERS, "odd quarters");
+        g->biases = wi_k_x(b, "biases");
+        g->bias = keep(b, JOB(end), "bias");
+        g->size = wi_build_const(b, WI_FAMILY_R, TILE, "biases");
+        g->gap = wi_build_const(b, WI_FAMILY_R, WI_GEMM_PITCH - PIECE, "gap");
+    }
 }
 
 /* R of this panel's turn; the next panel has the next one. */
-static void take_turn(struct wi_build *b, struct gemm *g) {
+static void take_turn(struct wi_build *b, const struct gemm *g) {
     static const enum wi_family fields[] = {WI_FAMILY_M, WI_FAMILY_DN, WI_FAMILY_DJ};
-    struct wi_vreg zero = wi_build_const(b, WI_FAMILY_R, 0, "0");
-    struct wi_vreg turn = wi_k_param(b, WI_FAMILY_P, AT(r), "turn");
-    g->pr = turn_word(b, WI_FAMILY_P, turn, TURN(r), "R");
-    g->walk_r = wi_build_reg(b, WI_FAMILY_D, "walk of R");
+    struct wi_vreg turn = wi_build_reg(b, WI_FAMILY_P, "turn");
+    move(b, turn, g->turn);
+    load_turn(b, g->r_full, turn, TURN(full));
+    load_turn(b, g->r_take, turn, TURN(take));
+    load_turn(b, g->pr, turn, TURN(r));
     for (int i = 0; i < 3; i++)
-        wi_build_load(b, wi_dim(g->walk_r, fields[i], false),
-                      wi_k_at(turn, (int32_t)TURN(walk) + 4 * i, WI_ANY_BANK, STREAM_TURN));
-    wi_build_set(b, wi_dim(g->walk_r, WI_FAMILY_DC, false), 0);
-    g->r_full = turn_word(b, WI_FAMILY_R, turn, TURN(full), "R full");
-    g->r_take = turn_word(b, WI_FAMILY_R, turn, TURN(take), "take");
-    wi_k_set_param(b, AT(r), turn_word(b, WI_FAMILY_R, turn, TURN(next), "next turn"));
-    g->r_free = wi_build_reg(b, WI_FAMILY_R, "R free");
-    WI_OP(b, ADD_NC, wi_r(g->r_free), wi_r(g->r_full), wi_i(-1));
-    g->r_give = op2(b, WI_OP_SUB, zero, g->r_take);
+        load_turn(b, wi_dim(g->walk_r, fields[i], false), turn, TURN(walk) + 4 * (size_t)i);
+    load_turn(b, g->turn, turn, TURN(next));
+    rewind_walk(b, g->walk_r);
 }
 
-/* The other place of W; the next 16 biases, which lie in the last quarter of each 4 KB. */
-static void step_operands(struct wi_build *b, const struct gemm *g) {
-    struct wi_vreg w = wi_k_param(b, WI_FAMILY_R, AT(w), "w");
-    wi_k_set_param(b, AT(w),
-                   op2(b, WI_OP_XOR, w, wi_build_const(b, WI_FAMILY_R, WI_GEMM_RING, "ring")));
-    if (g->role != WI_GEMM_TOP)
-        return;
-    struct wi_vreg bias = wi_k_param(b, WI_FAMILY_R, AT(bias), "bias");
-    struct wi_vreg gap = wi_build_const(b, WI_FAMILY_R, WI_GEMM_PITCH - PIECE, "gap");
-    bias = op2(b, WI_OP_ADD, bias, wi_build_const(b, WI_FAMILY_R, TILE, "biases"));
-    wi_k_set_param(b, AT(bias), op2(b, WI_OP_OR, bias, gap));
+/* 16 biases and where the next ones are: they lie in the last quarter of each 4 KB. */
+static void take_biases(struct wi_build *b, const struct gemm *g) {
+    struct wi_vreg p = wi_build_reg(b, WI_FAMILY_P, "bias");
+    move(b, p, g->bias);
+    wi_k_load_x(b, g->biases, wi_k_at(p, 0, WI_ANY_BANK, STREAM_BIAS));
+    WI_OP(b, ADD, wi_r(g->bias), wi_r(g->bias), wi_r(g->size));
+    WI_OP(b, OR, wi_r(g->bias), wi_r(g->bias), wi_r(g->gap));
 }
 
-/* C goes on in the ring of 4 pieces, a bank: the next panel begins 3 pieces later, which is one
- * piece earlier. */
-static void step_c(struct wi_build *b, struct gemm *g) {
-    struct wi_vreg c = wi_k_param(b, WI_FAMILY_R, AT(c), "c");
-    load_c_walk(b, g);
-    g->offset = wi_build_const(b, WI_FAMILY_R, BANK - 1, "offset in bank");
-    g->bank = wi_build_reg(b, WI_FAMILY_R, "bank");
-    g->around = wi_build_const(b, WI_FAMILY_R, 0, "around");
-    WI_OP(b, XOR, wi_r(g->bank), wi_r(c), wi_r(op2(b, WI_OP_AND, c, g->offset)));
-    c = op2(b, WI_OP_ADD, c, wi_build_const(b, WI_FAMILY_R, 3 * WI_GEMM_PITCH, "a panel"));
-    wi_k_set_param(b, AT(c), op2(b, WI_OP_OR, op2(b, WI_OP_AND, c, g->offset), g->bank));
-}
-
-/* Between two blocks: behind the ring's last piece comes the first. */
+/* C goes on in the ring of 4 pieces, a bank: behind the last one comes the first. */
 static void wrap_c(struct wi_build *b, const struct gemm *g) {
-    WI_OP(b, MOV, wi_r(g->around), wi_r(g->pc));
+    move(b, g->around, g->pc);
     WI_OP(b, AND, wi_r(g->around), wi_r(g->around), wi_r(g->offset));
     WI_OP(b, OR, wi_r(g->around), wi_r(g->around), wi_r(g->bank));
-    WI_OP(b, MOV, wi_r(g->pc), wi_r(g->around));
+    move(b, g->pc, g->around);
 }
 
-static void take_locks(struct wi_build *b, struct gemm *g) {
-    struct wi_vreg take = wi_build_const(b, WI_FAMILY_R, -1, "take");
-    g->one = wi_build_const(b, WI_FAMILY_R, 1, "give");
-    if (g->role == WI_GEMM_BOTTOM)
-        wi_build_acquire(b, wi_i(WI_LOCK_OWN + WI_LOCK_C_FREE),
-                         wi_build_const(b, WI_FAMILY_R, -WI_GEMM_BLOCKS, "blocks"), STREAM_C);
-    wi_build_acquire(b, wi_i(WI_LOCK_OWN + WI_LOCK_RING_FULL), take, STREAM_W);
-    wi_build_acquire(b, wi_r(g->r_full), g->r_take, STREAM_R);
+static void begin_panel(struct wi_build *b, const struct gemm *g) {
+    take_turn(b, g);
+    for (int k = 0; k < 2; k++) {
+        move(b, g->pa[k], g->a);
+        rewind_walk(b, g->walk_a[k]);
+    }
+    WI_OP(b, PADDA_INC, wi_r(g->pa[1]), wi_i(TILE));
+    move(b, g->pw, g->w);
+    rewind_walk(b, g->walk_w);
+    WI_OP(b, XOR, wi_r(g->w), wi_r(g->w), wi_r(g->ring));
+    if (g->role == WI_GEMM_TOP)
+        take_biases(b, g);
 }
 
+/* Between two blocks: the first one, and with a panel's first the last one of the panel before. */
 static void give_c(struct wi_build *b, const struct gemm *g) {
-    wi_build_release(b, wi_i(WI_LOCK_OWN + WI_LOCK_C_FULL), g->one, STREAM_C);
+    wi_build_release(b, wi_i(WI_LOCK_OWN + WI_LOCK_C_FULL), g->given, STREAM_C);
+    wi_build_set(b, g->given, 1);
 }
 
-static void give_locks(struct wi_build *b, const struct gemm *g) {
+/* What the locks of R are for its turn: 1 is given where -1 was taken. */
+static void know_r(struct wi_build *b, const struct gemm *g) {
+    WI_OP(b, ADD_NC, wi_r(g->r_free), wi_r(g->r_full), wi_i(-1));
+    WI_OP(b, AND, wi_r(g->r_give), wi_r(g->r_take), wi_r(g->one));
+}
+
+static void take_w(struct wi_build *b, const struct gemm *g) {
+    wi_build_acquire(b, wi_i(WI_LOCK_OWN + WI_LOCK_RING_FULL), g->take, STREAM_W);
+}
+
+static void give_w(struct wi_build *b, const struct gemm *g) {
     wi_build_release(b, wi_i(WI_LOCK_OWN + WI_LOCK_RING_FREE), g->one, STREAM_W);
-    wi_build_release(b, wi_r(g->r_free), g->r_give, STREAM_R);
-    if (g->role == WI_GEMM_BOTTOM)
-        give_c(b, g);
 }
 
-/* ---------------------------------------------------------------- the routine */
+static void take_r(struct wi_build *b, const struct gemm *g) {
+    wi_build_acquire(b, wi_r(g->r_full), g->r_take, STREAM_R);
+    know_r(b, g);
+}
 
-static void emit(struct wi_build *b, enum wi_gemm_role role, bool streamed) {
-    struct gemm g = {.role = role, .streamed = streamed};
+static void give_r(struct wi_build *b, const struct gemm *g) {
+    wi_build_release(b, wi_r(g->r_free), g->r_give, STREAM_R);
+}
+
+/* Of the 8 blocks in the ring 2 are free and 4 on their way when a panel ends; the last 2 leave
+ * with the next panel. */
+static void take_c(struct wi_build *b, const struct gemm *g) {
+    wi_build_acquire(b, wi_i(WI_LOCK_OWN + WI_LOCK_C_FREE), g->take_c, STREAM_C);
+}
+
+static void take_panel(struct wi_build *b, const struct gemm *g) {
+    take_w(b, g);
+    if (g->role == WI_GEMM_BOTTOM) {
+        take_c(b, g);
+        wrap_c(b, g);
+    }
+    begin_panel(b, g);
+    take_r(b, g);
+}
+
+/* Each as early among what drains as can be, which is not between operations of the cascade. */
+static void give_panel(struct wi_build *b, const struct gemm *g) {
+    give_r(b, g);
+    wi_build_cut(b);
+    give_w(b, g);
+}
+
+static void emit_stream(struct wi_build *b, enum wi_gemm_role role) {
+    struct gemm g = {.role = role};
+    struct wi_vreg steps = keep(b, JOB(steps), "steps"), panels = keep(b, JOB(panels), "panels");
+    struct wi_vreg blocks = wi_build_const(b, WI_FAMILY_R, WI_GEMM_BLOCKS, "blocks");
+    g.tile = wi_build_const(b, WI_FAMILY_R, WI_MAC_TILE, "tile product");
+    wi_k_round_even(b);
+    begin_job(b, &g);
+    begin_sums(b, &g);
+    wi_build_repeat(b, panels);
+    take_panel(b, &g);
+    wi_build_loop(b, (struct wi_loop){"gemm", steps, blocks, .overrun = true});
+    step(b, &g);
+    if (role == WI_GEMM_BOTTOM) {
+        wi_build_between(b);
+        wrap_c(b, &g);
+        give_c(b, &g);
+    }
+    wi_build_end_loop(b);
+    if (role == WI_GEMM_BOTTOM)
+        wi_build_set(b, g.given, 2);
+    give_panel(b, &g);
+    wi_build_end_repeat(b);
+    if (role == WI_GEMM_BOTTOM)
+        wi_build_release(b, wi_i(WI_LOCK_OWN + WI_LOCK_C_FULL), g.one, STREAM_C);
+}
+
+/* ---------------------------------------------------------------- the routines */
+
+static void emit(struct wi_build *b, enum wi_gemm_role role) {
+    struct gemm g = {.role = role};
     struct wi_vreg steps = wi_k_param(b, WI_FAMILY_R, AT(steps), "steps");
     struct wi_vreg blocks = wi_build_const(b, WI_FAMILY_R, WI_GEMM_BLOCKS, "blocks");
-    if (streamed)
-        take_turn(b, &g);
     for (int k = 0; k < 2; k++) {
         g.pa[k] = wi_k_param(b, WI_FAMILY_P, AT(a), "A");
         g.walk_a[k] = wi_k_param_walk(b, WI_FAMILY_D3, AT(a_walk), "walk of A");
@@ -284,53 +381,38 @@ static void emit(struct wi_build *b, enum wi_gemm_role role, bool streamed) {
     WI_OP(b, PADDA_INC, wi_r(g.pa[1]), wi_i(TILE));
     g.pw = wi_k_param(b, WI_FAMILY_P, AT(w), "W");
     g.walk_w = wi_k_param_walk(b, WI_FAMILY_D3, AT(w_walk), "walk of W");
-    if (!streamed)
-        load_r_walk(b, &g);
+    g.pr = wi_k_param(b, WI_FAMILY_P, AT(r), "R");
+    g.walk_r = wi_k_param_walk(b, WI_FAMILY_D, AT(r_walk), "walk of R");
     g.tile = wi_build_const(b, WI_FAMILY_R, WI_MAC_TILE, "tile product");
     if (role == WI_GEMM_TOP)
         load_bias(b, &g);
     if (role == WI_GEMM_BOTTOM) {
-        if (streamed)
-            step_c(b, &g);
-        else
-            load_c_walk(b, &g);
+        load_c_walk(b, &g, AT(c));
         wi_k_round_even(b);
     }
-    if (streamed) {
-        step_operands(b, &g);
-        take_locks(b, &g);
-    }
-    for (int i = 0; i < 16; i++)
-        g.acc[i / 4][i % 4] = wi_k_bm(b, "sum");
+    begin_sums(b, &g);
     wi_build_loop(b, (struct wi_loop){"gemm", steps, blocks, .overrun = true});
     step(b, &g);
-    if (streamed && role == WI_GEMM_BOTTOM) {
-        wi_build_between(b);
-        wrap_c(b, &g);
-        give_c(b, &g);
-    }
     wi_build_end_loop(b);
-    if (streamed)
-        give_locks(b, &g);
 }
 
 void wi_gemm_top_emit(struct wi_build *b) {
-    emit(b, WI_GEMM_TOP, false);
+    emit(b, WI_GEMM_TOP);
 }
 void wi_gemm_middle_emit(struct wi_build *b) {
-    emit(b, WI_GEMM_MIDDLE, false);
+    emit(b, WI_GEMM_MIDDLE);
 }
 void wi_gemm_bottom_emit(struct wi_build *b) {
-    emit(b, WI_GEMM_BOTTOM, false);
+    emit(b, WI_GEMM_BOTTOM);
 }
 void wi_gemm_stream_top_emit(struct wi_build *b) {
-    emit(b, WI_GEMM_TOP, true);
+    emit_stream(b, WI_GEMM_TOP);
 }
 void wi_gemm_stream_middle_emit(struct wi_build *b) {
-    emit(b, WI_GEMM_MIDDLE, true);
+    emit_stream(b, WI_GEMM_MIDDLE);
 }
 void wi_gemm_stream_bottom_emit(struct wi_build *b) {
-    emit(b, WI_GEMM_BOTTOM, true);
+    emit_stream(b, WI_GEMM_BOTTOM);
 }
 
 /* ---------------------------------------------------------------- packing */

@@ -12,8 +12,6 @@
 #ifndef WISP_SRC_NPU_KERNELS_GEMM_H
 #define WISP_SRC_NPU_KERNELS_GEMM_H
 
-#include <stddef.h>
-
 #include "npu/asm/build.h"
 
 /* A core's place in its column: sums start from the bias at the top, pass through the cascade, and
@@ -30,10 +28,9 @@ struct wi_gemm_params {
     uint32_t r_walk[3]; /* m, dn, dj of the d */
 };
 
-/* Streamed: the same unit as one of many, whose operands others bring and take away, kept apart by
+/* Streamed: the same unit many times, with operands that others bring and take away, kept apart by
  * locks.  W alternates between two places, R belongs to some panels alone, C goes to a ring of 4
- * pieces, of which a panel fills 3; biases are in pieces.  Each call leaves in the parameter block
- * what the next one needs.
+ * pieces, bank 3, of which a panel fills 3; biases are in pieces.
  *
  * A core's locks: who fills a place takes from FREE and gives to FULL, who empties it the other way
  * around.  C's count blocks, 2 to a piece. */
@@ -51,6 +48,14 @@ enum wi_gemm_lock {
 };
 enum { WI_GEMM_BLOCKS = WI_GEMM_ROWS / 16, WI_GEMM_TURNS = 4, WI_GEMM_RING = 0x8000 };
 
+struct wi_gemm_job {
+    uint32_t a, w;   /* w: of the first panel */
+    uint32_t end;    /* biases at the top, C at the bottom: of the first panel */
+    uint32_t panels; /* at least 1 */
+    uint32_t turn;   /* the first panel's */
+    uint32_t steps, a_walk[5], w_walk[5];
+};
+
 /* What a panel adds, and where the next panel's turn is; they go around. */
 struct wi_gemm_turn {
     uint32_t r, walk[3];
@@ -67,14 +72,12 @@ struct wi_gemm_at {
 /* k: 64, 96 or 128. */
 bool wi_gemm_params(struct wi_gemm_params *p, int k, const struct wi_gemm_at *at);
 
-/* Streamed: `turns` will be at address `turns_at`; of each 4 panels number `own`, -1: none, adds R
- * at at->r, others the tile of zeros at at->zero.  params.r is a turn then, and the block ends
- * before r_walk. */
-enum { WI_GEMM_STREAMED_BYTES = offsetof(struct wi_gemm_params, r_walk) };
-bool wi_gemm_stream(struct wi_gemm_params *p, struct wi_gemm_turn turns[WI_GEMM_TURNS], int k,
-                    const struct wi_gemm_at *at, uint32_t zero, int own, uint32_t turns_at);
+/* `turns` will be at address `turns_at`; of each 4 panels number `own`, -1: none, adds R at `r`,
+ * others the tile of zeros at `zero`.  job's a, w, end and panels are the caller's. */
+bool wi_gemm_job(struct wi_gemm_job *job, struct wi_gemm_turn turns[WI_GEMM_TURNS], int k, int own,
+                 uint32_t r, uint32_t zero, uint32_t turns_at);
 
-/* The routines of the roles: p0 = parameter block. */
+/* The routines of the roles: p0 = parameter block or job. */
 void wi_gemm_top_emit(struct wi_build *b);
 void wi_gemm_middle_emit(struct wi_build *b);
 void wi_gemm_bottom_emit(struct wi_build *b);

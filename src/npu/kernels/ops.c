@@ -13,10 +13,6 @@ struct wi_vreg wi_k_param(struct wi_build *b, enum wi_family family, size_t offs
     return r;
 }
 
-void wi_k_set_param(struct wi_build *b, size_t offset, struct wi_vreg value) {
-    wi_build_store(b, value, param_at(offset));
-}
-
 struct wi_vreg wi_k_param_walk(struct wi_build *b, enum wi_family family, size_t offset,
                                const char *name) {
     static const struct {

@@ -128,8 +128,6 @@ struct wi_vreg wi_k_add_neighbours(struct wi_build *b, struct wi_vreg x, struct 
 /* A word of the parameter block, which p0 points to, in a register. */
 struct wi_vreg wi_k_param(struct wi_build *b, enum wi_family family, size_t offset,
                           const char *name);
-/* A word of the parameter block for the next call, behind all that is read of the block. */
-void wi_k_set_param(struct wi_build *b, size_t offset, struct wi_vreg value);
 /* A d (m, dn, dj) or d_3d (m, dn, dj, outer dn, outer dj) from words of the parameter block; its
  * counters are 0. */
 struct wi_vreg wi_k_param_walk(struct wi_build *b, enum wi_family family, size_t offset,

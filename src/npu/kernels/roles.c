@@ -78,24 +78,19 @@ bool wi_role_gemm_head(struct wi_role_gemm_head *head, const struct wi_role_gemm
                        const struct wi_linked *linked) {
     const uint32_t place[2] = {WI_ROLE_RING, WI_ROLE_RING + WI_GEMM_RING};
     const uint32_t at = WI_ROLE_HEAD, zero = at + offsetof(struct wi_role_gemm_head, zero);
-    const struct wi_gemm_at where = {WI_ROLE_A + (uint32_t)job->a * WI_ROLE_A_OTHER,
-                                     place[!job->place],
-                                     WI_ROLE_BIAS,
-                                     WI_ROLE_C,
-                                     WI_ROLE_R,
-                                     true};
-    struct wi_gemm_params params;
     memset(head, 0, sizeof *head);
+    head->job.a = WI_ROLE_A + (uint32_t)job->a * WI_ROLE_A_OTHER;
+    head->job.w = place[!job->place];
+    head->job.end = job->role == WI_GEMM_BOTTOM ? WI_ROLE_C : WI_ROLE_BIAS;
+    head->job.panels = (uint32_t)job->panels;
     if (job->panels < 1 || job->panels > WI_ROLE_MAX_PANELS ||
-        !wi_gemm_stream(&params, head->turns, job->k, &where, zero, job->own,
-                        at + offsetof(struct wi_role_gemm_head, turns)))
+        !wi_gemm_job(&head->job, head->turns, job->k, job->own, WI_ROLE_R, zero,
+                     at + offsetof(struct wi_role_gemm_head, turns)))
         return false;
-    memcpy(head->params, &params, sizeof head->params);
     head->commands[0] = (struct wi_command){linked->at[WI_ROLE_ACQUIRE].address,
                                             WI_ROLE_LOCK(WI_LOCK_A_FULL, 1), 1};
-    head->commands[1] =
-        (struct wi_command){linked->at[WI_ROLE_GEMM].address,
-                            at + offsetof(struct wi_role_gemm_head, params), (uint32_t)job->panels};
+    head->commands[1] = (struct wi_command){linked->at[WI_ROLE_GEMM].address,
+                                            at + offsetof(struct wi_role_gemm_head, job), 1};
     head->commands[2] = (struct wi_command){linked->at[WI_ROLE_RELEASE].address,
                                             WI_ROLE_LOCK(WI_LOCK_A_FREE, 1), 1};
     head->commands[3] =

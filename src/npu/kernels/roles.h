@@ -58,14 +58,15 @@ enum {
 /* A head of one GEMM job. */
 struct wi_role_gemm_head {
     struct wi_command commands[4]; /* take A, panels, give A, end */
-    uint8_t params[WI_GEMM_STREAMED_BYTES];
+    struct wi_gemm_job job;
     struct wi_gemm_turn turns[WI_GEMM_TURNS];
     uint8_t zero[32];
 };
 
-/* What a job is: its K on this core, panels, where its A is, which ring place (0 or 1) its own unit
- * has, which of 4 panels has R here (-1: none). */
+/* What a job is: the core's role, its K on this core, panels, where its A is, which ring place (0
+ * or 1) its own unit has, which of 4 panels has R here (-1: none). */
 struct wi_role_gemm {
+    enum wi_gemm_role role;
     int k, panels, a, place, own;
 };
 /* `linked`: the core's program.  False when k or panels cannot be. */
