@@ -471,8 +471,8 @@ static enum cli_exit run(struct bench *b) {
 static void print_help(void) {
     puts("usage: wisp bench (-m MODEL | --dims SIZE) [options]\n\n"
          "Times each stage of transcribing 30 s of audio, then checks the encoder's output\n"
-         "against the portable level.  WISP_CPU=portable, avx2, avx512 or avx512bf16\n"
-         "forces a level.");
+         "against the portable level.  WISP_CPU=portable, avx2, avxvnni, avx512 or\n"
+         "avx512bf16 forces a level.");
     args_help(stdout, table);
 }
 

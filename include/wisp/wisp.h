@@ -72,8 +72,8 @@ WISP_API const char *wisp_version(void);
 struct wisp_model;
 
 struct wisp_model_params {
-    /* Kernel level: "portable", "avx2", "avx512", "avx512bf16".  NULL or "": the environment variable
-     * WISP_CPU, and if that is unset or empty the best level that this CPU and OS support. */
+    /* Kernel level: "portable", "avx2", "avxvnni", "avx512", "avx512bf16".  NULL or "": the environment
+     * variable WISP_CPU, and if that is unset or empty the best level that this CPU and OS support. */
     const char *cpu;
     /* How the decoder's steps read their weights: "f32" (exactly the file's values), "bf16" or "int8" (a
      * scale for 32 values; as q8_0).  NULL or "": the fastest whose transcripts are those of f32, which is

@@ -13,7 +13,7 @@
 #include "base/pool.h"
 #include "cpu/panels.h"
 
-enum wi_level { WI_PORTABLE, WI_AVX2, WI_AVX512, WI_AVX512BF16, WI_N_LEVELS };
+enum wi_level { WI_PORTABLE, WI_AVX2, WI_AVXVNNI, WI_AVX512, WI_AVX512BF16, WI_N_LEVELS };
 
 enum wi_activation { WI_LINEAR, WI_GELU };
 

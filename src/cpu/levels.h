@@ -7,6 +7,7 @@
 
 extern const struct wi_kern wi_kern_portable;
 extern const struct wi_kern wi_kern_avx2;
+extern const struct wi_kern wi_kern_avxvnni;
 extern const struct wi_kern wi_kern_avx512;
 extern const struct wi_kern wi_kern_avx512bf16;
 

@@ -22,6 +22,11 @@ static const struct {
                  &wi_kern_avx2
 #endif
     },
+    [WI_AVXVNNI] = {"avxvnni", AVX2_NEEDS | NEED(AVXVNNI),
+#ifdef WISP_HAVE_AVXVNNI
+                    &wi_kern_avxvnni
+#endif
+    },
     [WI_AVX512] = {"avx512", AVX512_NEEDS,
 #ifdef WISP_HAVE_AVX512
                    &wi_kern_avx512

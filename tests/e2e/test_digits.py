@@ -17,7 +17,7 @@ import sys
 import tempfile
 
 MOST_PERCENT, SKIP = 3.0, 77
-F32_LEVELS, BF16_LEVEL, BF16_SECONDS = ["portable", "avx2", "avx512"], "avx512bf16", 0.04
+F32_LEVELS, BF16_LEVEL, BF16_SECONDS = ["portable", "avx2", "avxvnni", "avx512"], "avx512bf16", 0.04
 
 
 def python_with_numpy():

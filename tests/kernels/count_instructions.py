@@ -5,7 +5,8 @@ usage: count_instructions.py run KCOUNT | loops OBJDUMP-INPUT...
 run:    callgrind counts what each kernel executes at the portable and avx2 levels (valgrind knows no
         AVX-512) and compares with BUDGETS.
 loops:  reads the disassembly of the level libraries: the inner loop of each register block has exactly
-        its multiply-adds, no more instructions than LOOPS says and none that touches the stack.
+        its multiply-adds, no more instructions than LOOPS says and none that touches the stack; a level
+        without AVX-512 has none of its instructions.
 
 Counts are those of gcc 12 at -O3.  A lower one is an improvement: store it.  Exit code 77: no tool."""
 import pathlib
@@ -24,7 +25,7 @@ BUDGETS = {
     ("portable", "pack"): 692, ("avx2", "pack"): 584,
 }
 # library suffix: (multiply-adds, instructions) of one step along k
-LOOPS = {"avx2": (12, 27), "avx512": (24, 47), "avx512bf16": (24, 47)}
+LOOPS = {"avx2": (12, 27), "avxvnni": (12, 27), "avx512": (24, 47), "avx512bf16": (24, 47)}
 
 
 def executed(kcount, level, kernel):
@@ -78,6 +79,12 @@ def loops(code):
             yield [c for c in code if int(target[1], 16) <= c[0] <= address]
 
 
+def avx512(library):
+    """An instruction that only AVX-512 has: it names a zmm, mask or register from 16 on."""
+    return next((f"{op} {args}" for code in functions(library).values() for _, op, args in code
+                 if re.search(r"%zmm|%k[0-7]|%[xy]mm(1[6-9]|2\d|3[01])\b", args)), None)
+
+
 def check_loops(libraries):
     if not shutil.which("objdump"):
         print("no objdump")
@@ -88,6 +95,9 @@ def check_loops(libraries):
         if level not in LOOPS:
             continue
         sums, budget = LOOPS[level]
+        if not level.startswith("avx512") and (wrong := avx512(library)):
+            print(f"{level}: {wrong} is of AVX-512  WRONG")
+            failed = True
         # copies for constant arguments count as well
         tiles = {n: c for n, c in functions(library).items() if re.match("tile_(full|add)_", n)}
         if {n.split("_")[1] for n in tiles} != {"full", "add"}:

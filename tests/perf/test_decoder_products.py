@@ -16,8 +16,10 @@ import tempfile
 EXECUTED = {
     ("portable", "int8", 1): 418682, ("portable", "int8", 5): 1476282, ("portable", "bf16", 1): 345850,
     ("avx2", "int8", 1): 66751, ("avx2", "int8", 5): 254463, ("avx2", "bf16", 1): 130815}
-# level: {dot products in the loop: most instructions}.  16 pairs of columns times the rows.
-LOOPS = {"avx512bf16": ("vpdpwssd", {16: 56, 80: 209}), "avx512": ("vpmaddwd", {16: 70, 80: 284})}
+# level: {dot products in the loop: most instructions}.  16 pairs of columns times the rows, twice where
+# a register holds 8.
+LOOPS = {"avx512bf16": ("vpdpwssd", {16: 56, 80: 209}), "avx512": ("vpmaddwd", {16: 70, 80: 284}),
+         "avxvnni": ("{vex} vpdpwssd", {32: 92, 160: 330})}
 
 
 def executed(program, level, kind, rows):

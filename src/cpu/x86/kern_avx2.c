@@ -1,16 +1,21 @@
-/* AVX2, FMA and F16C: 6 x 16 accumulators take 12 of the 16 registers. */
+/* AVX2, FMA and F16C: 6 x 16 accumulators take 12 of the 16 registers.  kern_avxvnni.c is made of it
+ * too, with a name and a DOT_PAIRS of its own. */
 #include <immintrin.h>
 
 #define VLEN 8
 #define MR 6
 #define NV 2
+#ifndef SUFFIX
 #define SUFFIX(name) name##_avx2
+#endif
 #define LOAD_F16(p) ((vf)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p))))
 #define LOAD_U8(p) ((vi)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(p))))
 #define LOAD_PAIRS(p)                                                                              \
     ((vpairs)_mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(p))))
+#ifndef DOT_PAIRS
 #define DOT_PAIRS(acc, a, b)                                                                       \
     ((vi)_mm256_add_epi32((__m256i)(acc), _mm256_madd_epi16((__m256i)(a), (__m256i)(b))))
+#endif
 #define MAX2(a, b) ((vf)_mm256_max_ps((__m256)(a), (__m256)(b)))
 #define KEEP_VECTOR(x) __asm__("" : "+x"(x))
 
