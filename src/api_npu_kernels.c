@@ -8,10 +8,10 @@
 #include "base/dtype.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "npu/cases/cases.h"
+#include "npu/cases/column.h"
 #include "npu/emu/core.h"
 #include "npu/isa/isa.h"
-#include "npu_cases.h"
-#include "npu_column.h"
 
 enum { BASE = 256, MAX_CYCLES = 10 * 1000 * 1000, DRAIN = 16 };
 

@@ -26,8 +26,10 @@ LAYERS = {
     "npu/array": ["base", "npu/isa", "npu/kernels", "npu/image"],
     "npu/emu": ["base", "cpu", "npu/isa", "npu/image"],
     "npu/device": ["base", "cpu", "npu/image", "npu/emu"],
+    "npu/cases": ["base", "npu/isa", "npu/asm", "npu/kernels", "npu/image", "npu/array", "npu/emu"],
     ".": ["base", "cpu", "audio", "mel", "text", "model", "encoder", "decoder", "pipeline",
-          "npu/isa", "npu/asm", "npu/kernels", "npu/image", "npu/array", "npu/emu", "npu/device"],
+          "npu/isa", "npu/asm", "npu/kernels", "npu/image", "npu/array", "npu/emu", "npu/device",
+          "npu/cases"],
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s*["<]([^">]+)[">]', re.M)
 

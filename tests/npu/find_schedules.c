@@ -6,8 +6,8 @@
 
 #include "npu/asm/ir.h"
 #include "npu/asm/known.h"
+#include "npu/cases/cases.h"
 #include "npu/kernels/matmul.h"
-#include "npu_cases.h"
 
 /* Loops that a build's own search finds at their bound at once are not kept. */
 enum { QUICK = 50 * 1000 };

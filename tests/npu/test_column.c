@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "krig.h"
-#include "npu_column.h"
+#include "npu/cases/column.h"
 
 enum { ROWS = WI_COLUMN_TOKENS, K = WI_COLUMN_K, N = WI_COLUMN_N, K_ROW = K / WI_COLUMN_ROWS };
 enum { COLS = WI_COLUMN_COLS, JOBS = 3, BOUND = WI_COLUMN_PANELS * 1536 };

@@ -1,7 +1,7 @@
 /* GEMM jobs on the emulated array, as the encoder runs them: what tests compare and `wisp npu
  * bench` measures. */
-#ifndef WISP_SRC_NPU_COLUMN_H
-#define WISP_SRC_NPU_COLUMN_H
+#ifndef WISP_SRC_NPU_CASES_COLUMN_H
+#define WISP_SRC_NPU_CASES_COLUMN_H
 
 #include "npu/array/column.h"
 #include "npu/emu/array.h"

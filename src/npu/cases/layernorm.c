@@ -1,7 +1,7 @@
 #include <math.h>
 
+#include "npu/cases/impl.h"
 #include "npu/kernels/layernorm.h"
-#include "npu_cases_impl.h"
 
 /* ---------------------------------------------------------------- LayerNorm */
 

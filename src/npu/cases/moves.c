@@ -1,6 +1,6 @@
+#include "npu/cases/impl.h"
 #include "npu/kernels/convert.h"
 #include "npu/kernels/tiles.h"
-#include "npu_cases_impl.h"
 
 /* ---------------------------------------------------------------- moves */
 

@@ -1,9 +1,9 @@
 #include <math.h>
 
+#include "npu/cases/impl.h"
 #include "npu/kernels/gelu_table.h"
 #include "npu/kernels/gemm.h"
 #include "npu/kernels/matmul.h"
-#include "npu_cases_impl.h"
 
 /* ---------------------------------------------------------------- matmul */
 

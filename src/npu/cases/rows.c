@@ -1,10 +1,10 @@
 #include <math.h>
 
+#include "npu/cases/impl.h"
 #include "npu/kernels/add.h"
 #include "npu/kernels/gelu.h"
 #include "npu/kernels/gelu_table.h"
 #include "npu/kernels/softmax.h"
-#include "npu_cases_impl.h"
 
 /* ---------------------------------------------------------------- GELU */
 

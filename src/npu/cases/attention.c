@@ -1,8 +1,8 @@
 #include <math.h>
 
+#include "npu/cases/impl.h"
 #include "npu/kernels/attention.h"
 #include "npu/kernels/attention_online.h"
-#include "npu_cases_impl.h"
 
 /* ---------------------------------------------------------------- attention block */
 

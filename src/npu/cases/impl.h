@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/dtype.h"
-#include "npu_cases.h"
+#include "npu/cases/cases.h"
 
 extern const struct wi_case wi_cases_products[], wi_cases_rows[], wi_cases_layernorm[],
     wi_cases_moves[], wi_cases_attention[];

@@ -1,4 +1,4 @@
-#include "npu_cases_impl.h"
+#include "npu/cases/impl.h"
 
 uint32_t wi_case_random(uint64_t *seed) { /* xorshift64 */
     *seed ^= *seed << 13;

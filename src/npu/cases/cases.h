@@ -1,7 +1,7 @@
 /* Kernels with data to run them on: what wisp_npu_kernel_measure measures.  Everything is plain
  * data of the caller's; constant tables, thread-safe. */
-#ifndef WISP_SRC_NPU_CASES_H
-#define WISP_SRC_NPU_CASES_H
+#ifndef WISP_SRC_NPU_CASES_CASES_H
+#define WISP_SRC_NPU_CASES_CASES_H
 
 #include "npu/asm/build.h"
 

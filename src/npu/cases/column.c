@@ -1,4 +1,4 @@
-#include "npu_column.h"
+#include "npu/cases/column.h"
 
 #include <string.h>
 
