@@ -54,8 +54,9 @@ static struct wi_enc_matrix *nth_matrix(struct wi_enc_weights *w, int i) {
 }
 
 /* Whether it is packed when the model is opened: convolutions and operands of bf16 products always,
- * f32 where that takes at most twice the bytes that the file has, which are given back.  The portable
- * level, whose decoder leaves its weights in the file too, is for little memory instead. */
+ * f32 where that takes at most twice the bytes that the file has, which are given back.  The
+ * portable level, whose decoder leaves its weights in the file too, is for little memory instead.
+ */
 static bool is_kept(const struct wi_enc_weights *w, const struct wi_enc_matrix *m) {
     if (m == &w->conv1 || m == &w->conv2 || w->kern->value_type == WI_BF16)
         return true;

@@ -1,7 +1,8 @@
 /* The encoder's weights as its products read them, packed when the model is opened.  Where that
  * would be several times the file (f32 products, quantised weights), and at the portable level,
  * only the convolutions are, and a product packs the rest as it goes.  Owned by whoever created
- * them, immutable, so that contexts in many threads may share them; they borrow model and kernels. */
+ * them, immutable, so that contexts in many threads may share them; they borrow model and kernels.
+ */
 #ifndef WISP_SRC_ENCODER_WEIGHTS_H
 #define WISP_SRC_ENCODER_WEIGHTS_H
 

@@ -75,6 +75,17 @@ void krig_build_both(struct wi_code code[2], void (*emit)(struct wi_build *b)) {
     krig_build(&code[WI_SERIAL], emit, WI_SERIAL);
 }
 
+void krig_open(struct krig *rig, struct wi_code code[2], void (*emit)(struct wi_build *b)) {
+    krig_build_both(code, emit);
+    krig_init(rig);
+}
+
+void krig_close(struct krig *rig, struct wi_code code[2]) {
+    wi_code_fini(&code[0]);
+    wi_code_fini(&code[1]);
+    krig_fini(rig);
+}
+
 static void set(struct krig *rig, const char *reg, uint32_t value) {
     uint8_t v[160] = {0};
     memcpy(v, &value, 4);

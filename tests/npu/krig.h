@@ -24,6 +24,9 @@ void krig_fini(struct krig *rig);
 void krig_build(struct wi_code *code, void (*emit)(struct wi_build *b), enum wi_schedule how);
 /* Both forms, by enum wi_schedule. */
 void krig_build_both(struct wi_code code[2], void (*emit)(struct wi_build *b));
+/* What a test of one kernel sets up, both forms and a rig, and gives back. */
+void krig_open(struct krig *rig, struct wi_code code[2], void (*emit)(struct wi_build *b));
+void krig_close(struct krig *rig, struct wi_code code[2]);
 /* Assert that a program has no hazard. */
 void krig_check(const struct wi_code *code);
 

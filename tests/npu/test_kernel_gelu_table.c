@@ -17,16 +17,13 @@ static struct krig rig;
 
 static int setup(void **state) {
     (void)state;
-    krig_build_both(code, wi_gelu_table_emit);
-    krig_init(&rig);
+    krig_open(&rig, code, wi_gelu_table_emit);
     return 0;
 }
 
 static int teardown(void **state) {
     (void)state;
-    wi_code_fini(&code[0]);
-    wi_code_fini(&code[1]);
-    krig_fini(&rig);
+    krig_close(&rig, code);
     return 0;
 }
 

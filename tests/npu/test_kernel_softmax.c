@@ -18,16 +18,13 @@ static uint16_t input[MOST_ROWS][LONGEST], want[MOST_ROWS][LONGEST];
 
 static int setup(void **state) {
     (void)state;
-    krig_build_both(code, wi_softmax_emit);
-    krig_init(&rig);
+    krig_open(&rig, code, wi_softmax_emit);
     return 0;
 }
 
 static int teardown(void **state) {
     (void)state;
-    wi_code_fini(&code[0]);
-    wi_code_fini(&code[1]);
-    krig_fini(&rig);
+    krig_close(&rig, code);
     return 0;
 }
 

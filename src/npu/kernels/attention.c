@@ -150,29 +150,21 @@ static void emit_scores(struct wi_build *b, enum constant how) {
 /* ---------------------------------------------------------------- exponential */
 
 struct exponential {
-    struct wi_vreg zero, exponent, fraction, one, c_low, c_high; /* x */
-    struct wi_vreg low_lanes, high_lanes;                        /* r: lanes to keep as bits */
-    struct wi_vreg lanes, tile;                                  /* r: configurations */
+    struct wi_exp2 exp2;
+    struct wi_vreg exponent, fraction, one; /* x */
+    struct wi_vreg tile;                    /* r: configuration */
 };
 
-/* x = patterns of 32 scores: (1 + c) 2^s in fp32 of its low and high 16, as
- * 2^n ((1 + f)^2 + c) (WI_EXP2_C). */
+/* x = patterns of 32 scores: (1 + c) 2^s in fp32 of its low and high 16. */
 static void exp_pair(struct wi_build *b, const struct exponential *e, struct wi_vreg x,
                      struct wi_vreg p[2]) {
-    struct wi_vreg g = wi_k_x(b, "2^n (1 + f)"), power = wi_k_x(b, "2^n"), f = wi_k_x(b, "f");
+    struct wi_vreg g = wi_k_x(b, "2^n (1 + f)"), whole = wi_k_x(b, "2^n"), f = wi_k_x(b, "f");
     struct wi_vreg h = wi_k_x(b, "1 + f"), mask = wi_build_reg(b, WI_FAMILY_R, "mask");
-    WI_OP(b, VMAX_LT_S16, wi_r(g), wi_r(mask), wi_r(x), wi_r(e->zero));
-    WI_OP(b, VBAND, wi_r(power), wi_r(g), wi_r(e->exponent));
+    WI_OP(b, VMAX_LT_S16, wi_r(g), wi_r(mask), wi_r(x), wi_r(e->exp2.zero));
+    WI_OP(b, VBAND, wi_r(whole), wi_r(g), wi_r(e->exponent));
     WI_OP(b, VBAND, wi_r(f), wi_r(g), wi_r(e->fraction));
     WI_OP(b, VBOR, wi_r(h), wi_r(f), wi_r(e->one));
-    for (int half = 0; half < 2; half++) {
-        struct wi_vreg own = wi_k_x(b, "1 + f of a half"), square = wi_k_bm(b, "square");
-        p[half] = wi_k_bm(b, "power");
-        WI_OP(b, VSEL_16, wi_r(own), wi_r(h), wi_r(e->zero),
-              wi_r(half ? e->low_lanes : e->high_lanes));
-        wi_k_mul(b, square, g, own, e->lanes);
-        wi_k_mac(b, p[half], square, power, half ? e->c_high : e->c_low, e->lanes);
-    }
+    wi_k_exp2(b, &e->exp2, g, whole, h, p);
 }
 
 static struct wi_vreg add(struct wi_build *b, const struct exponential *e, struct wi_vreg u,
@@ -218,14 +210,6 @@ static void exp_step(struct wi_build *b, const struct exponential *e, const stru
     wi_build_store(b, wi_high(sum[0]), wi_k_walk(at->l_out, at->walk_l[1], 2, STREAM_L_OUT));
 }
 
-/* An x whose low or high 16 lanes are a value and whose others are 0. */
-static struct wi_vreg fill_half(struct wi_build *b, const struct exponential *e, struct wi_vreg all,
-                                bool high) {
-    struct wi_vreg x = wi_k_x(b, "half");
-    WI_OP(b, VSEL_16, wi_r(x), wi_r(all), wi_r(e->zero), wi_r(high ? e->low_lanes : e->high_lanes));
-    return x;
-}
-
 static struct exp_at exp_at(struct wi_build *b, int keys) {
     int step = keys == WI_ATT_KEYS ? 32 : QUERY_TILE;
     struct exp_at at = {.keys = keys, .in = PARAM(b, s, "scores"), .out = PARAM(b, s, "powers")};
@@ -245,19 +229,23 @@ static struct exp_at exp_at(struct wi_build *b, int keys) {
 }
 
 void wi_att_exp(struct wi_build *b, int keys) {
-    struct exponential e = {.zero = wi_k_fill(b, 0, "0"),
-                            .exponent = wi_k_fill(b, 0xff80, "exponent"),
-                            .fraction = wi_k_fill(b, 0x007f, "fraction"),
-                            .one = wi_k_fill(b, 0x3f80, "1")};
+    struct exponential e;
+    struct wi_exp2 *two = &e.exp2;
+    two->zero = wi_k_fill(b, 0, "0");
+    e.exponent = wi_k_fill(b, 0xff80, "exponent");
+    e.fraction = wi_k_fill(b, 0x007f, "fraction");
+    e.one = wi_k_fill(b, 0x3f80, "1");
     struct wi_vreg c = wi_k_fill(b, WI_EXP2_C, "c");
     struct wi_vreg n = wi_build_const(b, WI_FAMILY_R, TILES, "tiles of queries");
     struct exp_at at = exp_at(b, keys);
-    e.low_lanes = wi_build_const(b, WI_FAMILY_R, 0xffff, "low lanes");
-    e.high_lanes = wi_build_const(b, WI_FAMILY_R, -0x10000, "high lanes");
-    e.lanes = wi_build_const(b, WI_FAMILY_R, WI_MAC_LANES, "product of lanes");
+    two->low_lanes = wi_build_const(b, WI_FAMILY_R, 0xffff, "low lanes");
+    two->high_lanes = wi_build_const(b, WI_FAMILY_R, -0x10000, "high lanes");
+    two->lanes = wi_build_const(b, WI_FAMILY_R, WI_MAC_LANES, "product of lanes");
     e.tile = wi_build_const(b, WI_FAMILY_R, WI_MAC_TILE, "addition");
-    e.c_low = fill_half(b, &e, c, false);
-    e.c_high = fill_half(b, &e, c, true);
+    two->c_low = wi_k_x(b, "c, 0");
+    two->c_high = wi_k_x(b, "0, c");
+    WI_OP(b, VSEL_16, wi_r(two->c_low), wi_r(c), wi_r(two->zero), wi_r(two->high_lanes));
+    WI_OP(b, VSEL_16, wi_r(two->c_high), wi_r(c), wi_r(two->zero), wi_r(two->low_lanes));
     wi_build_loop(b, (struct wi_loop){.name = "exp", .steps = n});
     exp_step(b, &e, &at);
     wi_build_end_loop(b);

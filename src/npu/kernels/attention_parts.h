@@ -11,8 +11,8 @@ enum {
     PITCH = WI_ATT_PITCH,
     GROUPS = WI_ATT_QUERIES / 16,
     TILES = WI_ATT_QUERIES / 4,
-    QUERY_TILE = 256, /* bytes of scores of 4 queries */
-    FAR_SCORES = 0x8000,   /* from the first to the fifth piece of scores */
+    QUERY_TILE = 256,    /* bytes of scores of 4 queries */
+    FAR_SCORES = 0x8000, /* from the first to the fifth piece of scores */
     PANEL = 3072,
     SRS_SHIFT = 6, /* from 13 fraction bits to bf16's 7 */
     HALF_SHIFT = 16,

@@ -125,3 +125,15 @@ struct wi_vreg wi_k_add_neighbours(struct wi_build *b, struct wi_vreg x, struct 
     wi_k_add(b, out, u, v, sum);
     return out;
 }
+
+void wi_k_exp2(struct wi_build *b, const struct wi_exp2 *e, struct wi_vreg g, struct wi_vreg whole,
+               struct wi_vreg h, struct wi_vreg power[2]) {
+    for (int half = 0; half < 2; half++) {
+        struct wi_vreg own = wi_k_x(b, "1 + f of a half"), square = wi_k_bm(b, "square");
+        power[half] = wi_k_bm(b, "power");
+        WI_OP(b, VSEL_16, wi_r(own), wi_r(h), wi_r(e->zero),
+              wi_r(half ? e->low_lanes : e->high_lanes));
+        wi_k_mul(b, square, g, own, e->lanes);
+        wi_k_mac(b, power[half], square, whole, half ? e->c_high : e->c_low, e->lanes);
+    }
+}

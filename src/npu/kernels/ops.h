@@ -125,6 +125,16 @@ struct wi_vreg wi_k_narrow_twice(struct wi_build *b, struct wi_vreg v);
 struct wi_vreg wi_k_add_neighbours(struct wi_build *b, struct wi_vreg x, struct wi_vreg high,
                                    struct wi_vreg even, struct wi_vreg odd, struct wi_vreg sum);
 
+/* What 2^n ((1 + f)^2 + c) needs (WI_EXP2_C): x of 0, and of c in the low or the high 16 lanes with
+ * 0 in the others; r, these lanes as bits; r, WI_MAC_LANES. */
+struct wi_exp2 {
+    struct wi_vreg zero, c_low, c_high, low_lanes, high_lanes, lanes;
+};
+/* These powers in fp32, of the low and the high 16 lanes: g = 2^n (1 + f), whole = 2^n, h = 1 + f.
+ */
+void wi_k_exp2(struct wi_build *b, const struct wi_exp2 *e, struct wi_vreg g, struct wi_vreg whole,
+               struct wi_vreg h, struct wi_vreg power[2]);
+
 /* A word of the parameter block, which p0 points to, in a register. */
 struct wi_vreg wi_k_param(struct wi_build *b, enum wi_family family, size_t offset,
                           const char *name);

@@ -278,23 +278,25 @@ static void find_limits(struct wi_build *b, const struct softmax *k) {
 /* ---------------------------------------------------------------- powers of 2 */
 
 struct powers {
-    struct wi_vreg zero, exponent, one, c_low, c_high; /* x */
-    struct wi_vreg low_lanes, high_lanes;              /* lanes to select as bits */
-    struct wi_vreg shift;
+    struct wi_exp2 exp2;
+    struct wi_vreg exponent, one, shift; /* x; s */
 };
 
-static struct powers begin_powers(struct wi_build *b) {
-    struct powers e = {.zero = wi_k_fill(b, 0, "0"),
-                       .exponent = wi_k_fill(b, 0xff80, "exponent"),
-                       .one = wi_k_fill(b, 0x3f80, "1"),
-                       .c_low = wi_k_x(b, "c, 0"),
-                       .c_high = wi_k_x(b, "0, c"),
-                       .low_lanes = wi_build_const(b, WI_FAMILY_R, 0xffff, "low lanes"),
-                       .high_lanes = wi_build_const(b, WI_FAMILY_R, -0x10000, "high lanes"),
-                       .shift = wi_build_const(b, WI_FAMILY_S, SRS_SHIFT, "shift of patterns")};
+static struct powers begin_powers(struct wi_build *b, const struct softmax *k) {
+    struct powers e;
+    struct wi_exp2 *two = &e.exp2;
+    two->zero = wi_k_fill(b, 0, "0");
+    e.exponent = wi_k_fill(b, 0xff80, "exponent");
+    e.one = wi_k_fill(b, 0x3f80, "1");
+    two->c_low = wi_k_x(b, "c, 0");
+    two->c_high = wi_k_x(b, "0, c");
+    two->low_lanes = wi_build_const(b, WI_FAMILY_R, 0xffff, "low lanes");
+    two->high_lanes = wi_build_const(b, WI_FAMILY_R, -0x10000, "high lanes");
+    two->lanes = k->lanes;
+    e.shift = wi_build_const(b, WI_FAMILY_S, SRS_SHIFT, "shift of patterns");
     struct wi_vreg c = wi_k_fill(b, WI_EXP2_C, "c");
-    WI_OP(b, VSEL_16, wi_r(e.c_low), wi_r(c), wi_r(e.zero), wi_r(e.high_lanes));
-    WI_OP(b, VSEL_16, wi_r(e.c_high), wi_r(c), wi_r(e.zero), wi_r(e.low_lanes));
+    WI_OP(b, VSEL_16, wi_r(two->c_low), wi_r(c), wi_r(two->zero), wi_r(two->high_lanes));
+    WI_OP(b, VSEL_16, wi_r(two->c_high), wi_r(c), wi_r(two->zero), wi_r(two->low_lanes));
     return e;
 }
 
@@ -314,25 +316,18 @@ static struct wi_vreg patterns(struct wi_build *b, const struct softmax *k, cons
         WI_OP(b, VSRS_S16_S32_W, wi_r(half ? wi_high(bits) : wi_low(bits)), wi_r(sum),
               wi_r(e->shift));
     }
-    WI_OP(b, VSEL_16, wi_r(g), wi_r(bits), wi_r(e->zero), wi_r(below));
+    WI_OP(b, VSEL_16, wi_r(g), wi_r(bits), wi_r(e->exp2.zero), wi_r(below));
     return g;
 }
 
-/* 2^n ((1 + f)^2 + c), see WI_EXP2_C, of the low and the high 16 lanes. */
-static void power(struct wi_build *b, const struct softmax *k, const struct powers *e,
-                  struct wi_vreg g, struct wi_vreg p[2]) {
+/* (1 + c) 2^y of the low and the high 16 lanes of patterns. */
+static void power(struct wi_build *b, const struct powers *e, struct wi_vreg g,
+                  struct wi_vreg p[2]) {
     struct wi_vreg whole = wi_k_x(b, "2^n"), f = wi_k_x(b, "f"), h = wi_k_x(b, "1 + f");
     WI_OP(b, VBAND, wi_r(whole), wi_r(g), wi_r(e->exponent));
     WI_OP(b, VSUB_16, wi_r(f), wi_r(g), wi_r(whole));
     WI_OP(b, VBOR, wi_r(h), wi_r(f), wi_r(e->one));
-    for (int half = 0; half < 2; half++) {
-        struct wi_vreg own = wi_k_x(b, "1 + f of a half"), square = wi_k_bm(b, "square");
-        p[half] = wi_k_bm(b, "power");
-        WI_OP(b, VSEL_16, wi_r(own), wi_r(h), wi_r(e->zero),
-              wi_r(half ? e->low_lanes : e->high_lanes));
-        wi_k_mul(b, square, g, own, k->lanes);
-        wi_k_mac(b, p[half], square, whole, half ? e->c_high : e->c_low, k->lanes);
-    }
+    wi_k_exp2(b, &e->exp2, g, whole, h, p);
 }
 
 /* c and the limit of a row; the cursor moves on to the other one, and with the steps. */
@@ -347,7 +342,7 @@ static void load_limits(struct wi_build *b, const struct cursor *at, uint8_t ban
 
 /* x becomes 3.03 x 2^y; sums of lanes to the rows' state. */
 static void raise(struct wi_build *b, const struct softmax *k) {
-    struct powers e = begin_powers(b);
+    struct powers e = begin_powers(b, k);
     struct cursor in[2], out[2], limits = state(b, STREAM_LIMITS), sums = state(b, STREAM_SUMS);
     struct wi_vreg none = wi_k_bm(b, "no sum"), sum[2], c[2];
     limits.walk = wi_k_param_walk(b, WI_FAMILY_D3, AT(state_walk), "walk of limits");
@@ -363,7 +358,7 @@ static void raise(struct wi_build *b, const struct softmax *k) {
     for (int i = 0; i < 2; i++) {
         struct wi_vreg limit = wi_k_x(b, "limit"), p[2];
         load_limits(b, &limits, banks_of(i), c[i], limit);
-        power(b, k, &e, patterns(b, k, &e, &in[i], c[i], limit), p);
+        power(b, &e, patterns(b, k, &e, &in[i], c[i], limit), p);
         wi_k_add(b, sum[i], sum[i], p[0], k->sum);
         WI_FIRST_OP(b, VADD_F, wi_r(sum[i]), wi_r(none), wi_r(p[0]), wi_r(k->sum));
         wi_k_add(b, sum[i], sum[i], p[1], k->sum);
