@@ -319,7 +319,6 @@ class CliTest(unittest.TestCase):
         self.assert_error(self.wisp("a.wav", "-osrt", "-oj", "-of", "-"), 1, "one format")
 
     def test_folder_of_output_is_checked_before_the_work(self):
-        start = time.monotonic()
         rc, out, err = self.wisp("a.wav", "-oj", "-of", "no/such/folder")
         self.assertEqual((rc, out), (2, ""))
         self.assertIn("'no/such/folder.json'", err)
