@@ -70,13 +70,17 @@ static void SUFFIX(matvec)(const struct wi_gemm *g, int n0, int n1, float *scrat
     }
 }
 
+#ifndef WIDEN
+#define WIDEN(x) __builtin_convertvector(x, vu)
+#endif
+
 /* VLEN values of a cache, of which `part` are there when it is not 0. */
 INLINE vf load_cached(bool bf16, const void *row, int at, int part) {
     if (!bf16)
         return part ? load_part((const float *)row + at, part) : load((const float *)row + at);
     vs half = {0};
     memcpy(&half, (const uint16_t *)row + at, part ? (size_t)part * sizeof(uint16_t) : sizeof half);
-    return (vf)(__builtin_convertvector(half, vu) << 16);
+    return (vf)(WIDEN(half) << 16);
 }
 
 INLINE const void *cached_row(const struct wi_attn_rows *a, bool bf16, const void *cache, int j) {

@@ -43,8 +43,7 @@ static int create_parts(struct wi_dec *dec, struct wisp_error *err) {
     enum wi_dec_format format = dec->weights->format;
     size_t d = (size_t)dec->n_state, threads = (size_t)wi_pool_threads(dec->pool);
     size_t rows = (size_t)max_int(dec->n_ctx, WI_DEC_MAX_SEQS);
-    int rc = wi_kvcache_init(&dec->cache, dims->n_text_layer, dec->n_ctx, dec->n_state,
-                             format != WI_DEC_F32, err);
+    int rc = wi_kvcache_init(&dec->cache, dims, format != WI_DEC_F32, err);
     if (rc == WISP_OK)
         rc = wi_cross_init(&dec->cross, dims, cross_types[format], (int)threads, err);
     if (rc == WISP_OK)
@@ -205,22 +204,26 @@ struct attention_job {
     int layer;
 };
 
-/* One head of one token over the tokens before it and itself. */
-static void self_attention_head(void *arg, int item, int thread) {
+/* One head: each token over the tokens before it and itself.  Sequences share most of what is read. */
+static void self_attention_head(void *arg, int head, int thread) {
     const struct attention_job *job = arg;
     struct wi_dec *dec = job->dec;
     const struct wi_kvcache *cache = &dec->cache;
-    int token = item / dec->n_head, head = item % dec->n_head;
-    size_t column = (size_t)head * (size_t)dec->d_head, d = (size_t)dec->n_state;
     struct wi_attn_rows a = {
-        .n_kv = job->b->prompt ? token + 1 : cache->length, .d_head = dec->d_head,
-        .q = dec->qkv + (size_t)token * (size_t)(3 * wi_dec_qkv_rows(dec->n_state)) + column,
-        .k = wi_kvcache_keys(cache, job->layer, head * dec->d_head),
-        .v = wi_kvcache_values(cache, job->layer, head * dec->d_head), .bf16 = cache->bf16, .ld = d,
-        .rows = cache->rows + (job->b->prompt ? 0 : (size_t)token * (size_t)cache->n_ctx),
-        .scale = 1.0f / sqrtf((float)dec->d_head), .out = dec->y + (size_t)token * d + column,
+        .n_kv = cache->length, .d_head = dec->d_head, .q = dec->qkv + (size_t)(head * dec->d_head),
+        .k = wi_kvcache_keys(cache, job->layer, head), .v = wi_kvcache_values(cache, job->layer, head),
+        .bf16 = cache->bf16, .ld = (size_t)dec->d_head, .rows = cache->rows,
+        .scale = 1.0f / sqrtf((float)dec->d_head), .out = dec->y + (size_t)(head * dec->d_head),
     };
-    dec->kern->attend_rows(&a, dec->scratch + (size_t)thread * (size_t)dec->n_ctx);
+    for (int token = 0; token < job->b->n; token++) {
+        if (job->b->prompt)
+            a.n_kv = token + 1;
+        dec->kern->attend_rows(&a, dec->scratch + (size_t)thread * (size_t)dec->n_ctx);
+        a.q += 3 * wi_dec_qkv_rows(dec->n_state);
+        a.out += dec->n_state;
+        if (!job->b->prompt)
+            a.rows += cache->n_ctx;
+    }
 }
 
 /* Queries, keys and values of dec->y into dec->qkv. */
@@ -249,7 +252,7 @@ static void self_attention(struct wi_dec *dec, int layer, const struct batch *b)
         wi_kvcache_store(&dec->cache, dec->kern, layer, b->prompt ? 0 : i,
                          b->prompt ? i : dec->cache.length - 1, row + rows, row + 2 * rows);
     }
-    wi_pool_run(dec->pool, b->n * dec->n_head, self_attention_head, &job);
+    wi_pool_run(dec->pool, dec->n_head, self_attention_head, &job);
 }
 
 static void block(struct wi_dec *dec, int layer, const struct batch *b) {

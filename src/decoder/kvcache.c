@@ -5,20 +5,20 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-static size_t value_bytes(const struct wi_kvcache *c) {
-    return c->bf16 ? sizeof(uint16_t) : sizeof(float);
+/* Bytes of one head's part of a row. */
+static size_t row_bytes(const struct wi_kvcache *c) {
+    return (size_t)c->d_head * (c->bf16 ? sizeof(uint16_t) : sizeof(float));
+}
+
+/* Bytes of one head's keys, or values, in memory for `max_seqs` sequences. */
+static size_t head_bytes(const struct wi_kvcache *c, int max_seqs) {
+    return (size_t)c->n_ctx * (size_t)max_seqs * row_bytes(c);
 }
 
 /* Memory for `max_seqs` sequences; the rows in use stay. */
 static int reserve(struct wi_kvcache *c, int max_seqs, struct wisp_error *err) {
-    size_t rows = (size_t)c->n_ctx * (size_t)max_seqs;
-    for (int i = 0; i < 2 * c->n_layer; i++) {
-        uint8_t **block = i < c->n_layer ? &c->k[i] : &c->v[i - c->n_layer];
-        uint8_t *grown = wi_realloc(*block, rows * (size_t)c->n_state, value_bytes(c));
-        if (!grown)
-            return wi_err_nomem(err, "the decoder's key/value cache");
-        *block = grown;
-    }
+    size_t rows = (size_t)c->n_ctx * (size_t)max_seqs, heads = 2 * (size_t)c->n_layer * (size_t)c->n_head;
+    size_t old = head_bytes(c, c->max_seqs), new = head_bytes(c, max_seqs);
     int *table = wi_realloc(c->rows, rows, sizeof *table);
     if (table)
         c->rows = table;
@@ -28,35 +28,26 @@ static int reserve(struct wi_kvcache *c, int max_seqs, struct wisp_error *err) {
     bool *in_use = wi_realloc(c->in_use, rows, sizeof *in_use);
     if (in_use)
         c->in_use = in_use;
-    if (!table || !next || !in_use)
+    uint8_t *data = table && next && in_use ? wi_malloc64(heads, new) : NULL;
+    if (!data)
         return wi_err_nomem(err, "the decoder's key/value cache");
+    for (size_t head = 0; head < heads && c->n_rows > 0; head++)
+        memcpy(data + head * new, c->data + head * old, (size_t)c->n_rows * row_bytes(c));
+    wi_free(c->data);
+    c->data = data;
     c->max_seqs = max_seqs;
     return WISP_OK;
 }
 
-int wi_kvcache_init(struct wi_kvcache *c, int n_layer, int n_ctx, int n_state, bool bf16,
-                    struct wisp_error *err) {
-    memset(c, 0, sizeof *c);
-    c->n_layer = n_layer;
-    c->n_ctx = n_ctx;
-    c->n_state = n_state;
-    c->bf16 = bf16;
-    c->k = wi_calloc((size_t)n_layer, sizeof *c->k);
-    c->v = wi_calloc((size_t)n_layer, sizeof *c->v);
-    if (!c->k || !c->v)
-        return wi_err_nomem(err, "the decoder's key/value cache");
+int wi_kvcache_init(struct wi_kvcache *c, const struct wisp_dims *dims, bool bf16, struct wisp_error *err) {
+    *c = (struct wi_kvcache){.n_layer = dims->n_text_layer, .n_ctx = dims->n_text_ctx,
+                             .n_head = dims->n_text_head,
+                             .d_head = dims->n_text_state / dims->n_text_head, .bf16 = bf16};
     return reserve(c, 1, err);
 }
 
 void wi_kvcache_fini(struct wi_kvcache *c) {
-    for (int i = 0; i < c->n_layer; i++) {
-        if (c->k)
-            wi_free(c->k[i]);
-        if (c->v)
-            wi_free(c->v[i]);
-    }
-    wi_free(c->k);
-    wi_free(c->v);
+    wi_free(c->data);
     wi_free(c->rows);
     wi_free(c->next_rows);
     wi_free(c->in_use);
@@ -103,26 +94,30 @@ int wi_kvcache_branch(struct wi_kvcache *c, const int *parents, int n, struct wi
     return WISP_OK;
 }
 
-static void put(const struct wi_kvcache *c, const struct wi_kern *kern, uint8_t *block, size_t row,
-                const float *values) {
-    uint8_t *to = block + row * (size_t)c->n_state * value_bytes(c);
-    if (c->bf16)
-        kern->to_bf16(values, (uint16_t *)(void *)to, c->n_state);
-    else
-        memcpy(to, values, (size_t)c->n_state * sizeof *values);
+/* One head's keys (0) or values (1) of a layer. */
+static uint8_t *head_rows(const struct wi_kvcache *c, int layer, int which, int head) {
+    size_t index = ((size_t)layer * 2 + (size_t)which) * (size_t)c->n_head + (size_t)head;
+    return c->data + index * head_bytes(c, c->max_seqs);
 }
 
 void wi_kvcache_store(struct wi_kvcache *c, const struct wi_kern *kern, int layer, int seq,
                       int position, const float *key, const float *value) {
-    size_t row = (size_t)c->rows[(size_t)seq * c->n_ctx + position];
-    put(c, kern, c->k[layer], row, key);
-    put(c, kern, c->v[layer], row, value);
+    size_t at = (size_t)c->rows[(size_t)seq * c->n_ctx + position] * row_bytes(c);
+    for (int part = 0; part < 2 * c->n_head; part++) {
+        int which = part / c->n_head, head = part % c->n_head;
+        const float *from = (which ? value : key) + head * c->d_head;
+        uint8_t *to = head_rows(c, layer, which, head) + at;
+        if (c->bf16)
+            kern->to_bf16(from, (uint16_t *)(void *)to, c->d_head);
+        else
+            memcpy(to, from, row_bytes(c));
+    }
 }
 
-const void *wi_kvcache_keys(const struct wi_kvcache *c, int layer, int column) {
-    return c->k[layer] + (size_t)column * value_bytes(c);
+const void *wi_kvcache_keys(const struct wi_kvcache *c, int layer, int head) {
+    return head_rows(c, layer, 0, head);
 }
 
-const void *wi_kvcache_values(const struct wi_kvcache *c, int layer, int column) {
-    return c->v[layer] + (size_t)column * value_bytes(c);
+const void *wi_kvcache_values(const struct wi_kvcache *c, int layer, int head) {
+    return head_rows(c, layer, 1, head);
 }
