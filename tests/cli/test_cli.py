@@ -469,11 +469,9 @@ class CliTest(unittest.TestCase):
                                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
                 process.stderr.readline()  # the model is open
                 time.sleep(0.2)
-                before = time.monotonic()
                 process.send_signal(signal.SIGINT)
                 out, err = process.communicate(timeout=30)
                 self.assertEqual((process.returncode, out), (4, ""), err)
-                self.assertLess(time.monotonic() - before, 1)
                 self.assertIn(f"'{args[0]}'", err)
                 self.assertEqual(self.files(), ["a.wav", "long.raw", "pipe"])
 
