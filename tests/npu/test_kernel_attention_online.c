@@ -328,10 +328,10 @@ static void budgets(void **state) {
                           [SCORES] = {"scores", 768, 811, 1552},
                           [MAXIMA] = {"maxima", 732, 867, 1696},
                           [RESCALE] = {"rescale", 1536, 2012, 1024},
-                          [POWERS] = {"powers", 816, 946, 1824},
+                          [POWERS] = {"powers", 816, 946, 1536},
                           [EXACT] = {"exact powers", 1200, 1415, 2112},
                           [VALUES] = {"values", 768, 1231, 2016},
-                          [BLOCK] = {"online block", 4620, 5856, 8032},
+                          [BLOCK] = {"online block", 4620, 5856, 7760},
                           [EXACT_BLOCK] = {"exact block", 2736, 3457, 5664}};
     for (int i = 0; i < ROUTINES; i++) {
         if (!limits[i].name)

@@ -78,8 +78,10 @@ struct wi_loop {
     const char *name;
     struct wi_vreg steps;  /* r: number of steps (of a block) */
     struct wi_vreg blocks; /* r: number of blocks; none: one */
-    long moves;   /* that a search for one number of cycles may take; 0: as many as pay off */
-    bool overrun; /* loads may run ahead of the last step: what they read is mapped and unused */
+    long moves; /* that a search for one number of cycles may take; 0: as many as pay off */
+    /* Loads may run ahead of the last step, by as many as overlap: what they read is mapped and
+     * unused.  It saves code, or bundles between blocks. */
+    bool overrun;
     bool apart; /* steps do not overlap: a loop of few steps, whose code would be long otherwise */
     /* 2, 4 or 8: the number of steps is a multiple of it, and up to so many may become one; for
      * loops without blocks whose values live long. */

@@ -24,8 +24,12 @@ struct timeline {
     const struct wi_sched *s;
     const struct wi_ir_region *region;
     int cycles, last; /* time of the last operation */
-    int special;      /* the first time between blocks that differs from inner steps */
-    int peeled;       /* bundles between blocks outside the hardware loop, a multiple of cycles */
+    /* Without blocks: */
+    int fill; /* bundles before the hardware loop */
+    int more; /* what is added to the number of steps for LC */
+    /* With blocks: */
+    int special; /* the first time between blocks that differs from inner steps */
+    int peeled;  /* bundles between blocks outside the hardware loop, a multiple of cycles */
 };
 
 static const struct wi_ir_op *op_of(const struct wi_sched *s, int op) {
@@ -172,18 +176,53 @@ static void peel(struct timeline *t) {
     }
 }
 
+/* Whether an operation may be done for steps that there are not: it only reads memory, and what it
+ * writes is not read behind the loop. */
+static bool leaves_nothing(const struct wi_sched *s, const struct wi_ir_op *op, int number) {
+    const struct wi_isa_info *info = wi_isa_info(op->id[0]);
+    struct wi_ir_access a[WI_IR_MAX_ACCESSES];
+    int n = wi_ir_accesses(s->b, op, a);
+    for (int i = 0; i < n; i++) {
+        int unit = a[i].key - WI_IR_FIXED;
+        bool status = unit >= WI_UNIT_SR && unit <= WI_UNIT_SR_LAST;
+        if (a[i].write && !status && (unit >= 0 || s->b->regs[a[i].key / 8].last_region != number))
+            return false;
+    }
+    return info->kind == WI_KIND_LOAD || info->kind == WI_KIND_PLAIN;
+}
+
+/* The hardware loop begins when all steps that overlap there have begun, and ends when there are no
+ * more of them to begin; or, where loads may overrun, when an operation that must not be done once
+ * too often has been done for the last step: the loop itself is what drains the operations before,
+ * and takes as long as code for it would. */
+static void overlap(struct timeline *t, int number) {
+    int stages = t->last / t->cycles + 1, first = t->last + 1;
+    t->fill = (stages - 1) * t->cycles;
+    t->more = 1 - stages;
+    for (int i = 0; i < t->s->n_ops; i++)
+        if (t->s->time[i] < first && !leaves_nothing(t->s, op_of(t->s, i), number))
+            first = t->s->time[i];
+    int drained = (t->last + t->cycles - first) / t->cycles - 1; /* steps behind the loop */
+    if (!t->region->loop.overrun || drained >= stages - 1)
+        return;
+    t->fill = t->last - t->cycles + 1;
+    t->more = drained > 0 ? -drained : 0;
+}
+
 static struct timeline timeline_of(const struct wi_sched *s, int number) {
     struct timeline t = {.s = s, .region = &s->b->regions[number], .cycles = s->cycles};
     t.last = last_time(s);
     if (t.region->loop.blocks.id)
         peel(&t);
+    else
+        overlap(&t, number);
     return t;
 }
 
 void wi_layout_measure(const struct wi_sched *s, int number, int *stages, int *min_steps) {
     struct timeline t = timeline_of(s, number);
     *stages = t.last / t.cycles + 1;
-    *min_steps = t.region->loop.blocks.id ? t.peeled / t.cycles + 1 : *stages;
+    *min_steps = t.region->loop.blocks.id ? t.peeled / t.cycles + 1 : 1 - t.more;
 }
 
 /* The rows of a loop that follow each other: fill, hardware loop, rest; n_fill and n_rest tell
@@ -194,13 +233,13 @@ struct parts {
 };
 
 static bool simple_parts(const struct timeline *t, struct parts *p) {
-    int stages = t->last / t->cycles + 1, fill = (stages - 1) * t->cycles;
-    p->n_fill = fill;
-    p->peeled = 1 - stages;
+    p->n_fill = t->fill;
+    p->peeled = t->more;
     /* the drain's times are relative to the end of the last step's first stage */
-    return add_rows(t, &p->rows, PART_FILL, 0, fill) &&
-           add_rows(t, &p->rows, PART_INNER, fill, fill + t->cycles) &&
-           add_rows(t, &p->rows, PART_DRAIN, 0, t->last - t->cycles + 1);
+    return add_rows(t, &p->rows, PART_FILL, 0, t->fill) &&
+           add_rows(t, &p->rows, PART_INNER, t->fill, t->fill + t->cycles) &&
+           add_rows(t, &p->rows, PART_DRAIN, t->fill + t->more * t->cycles,
+                    t->last - t->cycles + 1);
 }
 
 /* Between blocks: `far` rows lead from the branch behind the hardware loop back into it. */

@@ -246,7 +246,7 @@ void wi_att_exp(struct wi_build *b, int keys) {
     two->c_high = wi_k_x(b, "0, c");
     WI_OP(b, VSEL_16, wi_r(two->c_low), wi_r(c), wi_r(two->zero), wi_r(two->high_lanes));
     WI_OP(b, VSEL_16, wi_r(two->c_high), wi_r(c), wi_r(two->zero), wi_r(two->low_lanes));
-    wi_build_loop(b, (struct wi_loop){.name = "exp", .steps = n});
+    wi_build_loop(b, (struct wi_loop){.name = "exp", .steps = n, .overrun = true});
     exp_step(b, &e, &at);
     wi_build_end_loop(b);
 }

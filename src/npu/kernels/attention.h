@@ -13,6 +13,7 @@
  *   v   4 pieces of 16 d: [4 groups of 8 keys][4] tiles of 8 keys x 4 d
  *   s   4 pieces from s on and 2 from s + 0x8000 on, of 16 queries each: [4][8] tiles of 4 keys x 4
  *       queries
+ *       (what lies behind those 2, at the pitch, is read too and has to be there)
  *   o   4 panels from o on and 4 from o + 0x4000 on, of tiles of 4 d x 4 queries in fp32, 64 bytes:
  *       d-tile 2e + h, query tile t at 0x4000 h + 4096 (e / 2) + 1536 (e % 2) + 64 t
  *   l   [24] tiles of 4 partial sums x 4 queries in fp32, 16 in a piece and 8 in the next one

@@ -121,9 +121,10 @@ static void finish_step(struct wi_build *b, const struct finish *f) {
                          : wi_k_walk(f->out, f->walk_out, 1, STREAM_O_OUT));
 }
 
+/* From tile to tile of queries: behind the last one all panels go on. */
 static void emit_quotients(struct wi_build *b, struct finish *f) {
-    const int tiles = WI_ATT_QUERIES / 4, panels = WI_ATT_D / 16, last = tiles - 1;
-    const struct wi_walk walk_o = {tiles, TILE, 0, 0, PITCH - last * TILE};
+    const int tiles = WI_ATT_QUERIES / 4, panels = WI_ATT_D / 16, ahead = (panels - 1) * PITCH;
+    const struct wi_walk walk_o = {.n = panels, .step = PITCH, .next = TILE - ahead};
     struct wi_vreg n = wi_build_const(b, WI_FAMILY_R, tiles * panels, "steps");
     struct wi_vreg far =
         wi_build_const(b, WI_FAMILY_M, 0x4000 + O_MIDDLE, "to the other half of O");
@@ -134,13 +135,12 @@ static void emit_quotients(struct wi_build *b, struct finish *f) {
     WI_OP(b, PADDA_INC, wi_r(f->o[0]), wi_i(O_MIDDLE));
     WI_OP(b, PADDA_POST, wi_r(f->o[1]), wi_r(far));
     f->out = PARAM(b, out, "output");
-    f->walk_out = wi_k_walk_2d(b, "walk of output",
-                               (struct wi_walk){tiles, GROUP, 0, 0, PITCH - last * GROUP});
+    f->walk_out =
+        wi_k_walk_2d(b, "walk of output", (struct wi_walk){panels, PITCH, 0, 0, GROUP - ahead});
     f->r = PARAM(b, s, "1 / l");
-    f->walk_r =
-        wi_k_walk_3d(b, "walk of 1 / l",
-                     (struct wi_walk){RECIPROCALS / TILE, TILE, 3, PITCH + TILE - RECIPROCALS,
-                                      TILE - RECIPROCALS - 2 * PITCH});
+    f->walk_r = wi_k_walk_3d(
+        b, "walk of 1 / l",
+        (struct wi_walk){panels, 0, RECIPROCALS / TILE, TILE, PITCH + TILE - RECIPROCALS});
     f->transpose = wi_build_const(b, WI_FAMILY_R, TRANSPOSE_8x4, "transpose");
     wi_build_loop(b, (struct wi_loop){.name = "o / l", .steps = n, .overrun = true});
     finish_step(b, f);

@@ -26,7 +26,7 @@ enum wi_role_routine {
     WI_ROLE_ROUTINES
 };
 
-/* Of kernels: memory is left for the dispatcher, the first three and what else comes. */
+/* Of a program, so that memory is left for what else comes. */
 enum { WI_ROLE_BYTES = 14336 };
 
 /* n of a lock, by its number in the tile, as the params of a command. */
