@@ -1,5 +1,5 @@
 /* Searches schedules of the kernels' loops for longer than a build may, and prints them as rows of
- * src/npu/asm/known.def: usage: find_schedules MOVES [KERNEL].  Not a test. */
+ * src/npu/asm/known.def: usage: find_schedules MOVES [KERNEL [LOOP]].  Not a test. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,8 +43,8 @@ static void print(void *user, const struct wi_sched *s, const char *name) {
     int last = 0;
     for (int i = 0; i < s->n_ops; i++)
         last = s->time[i] > last ? s->time[i] : last;
-    fprintf(stderr, "%s: %d cycles, bound %d, of %d bundles, %ld moves\n", name, s->cycles,
-            s->bound, last + 1, s->tries);
+    fprintf(stderr, "%s: %d cycles, bound %d, last bundle %d, %d by its edges, %ld moves\n", name,
+            s->cycles, s->bound, last, wi_sched_chain(s), s->tries);
     if (s->tries < QUICK)
         return;
     wi_strbuf_init(&row);
@@ -53,7 +53,7 @@ static void print(void *user, const struct wi_sched *s, const char *name) {
     wi_strbuf_fini(&row);
 }
 
-static int find(const struct wi_case *c, long moves) {
+static int find(const struct wi_case *c, long moves, const char *loop) {
     struct wi_build *b;
     struct wi_code code;
     struct wisp_error err = {0};
@@ -61,6 +61,7 @@ static int find(const struct wi_case *c, long moves) {
         return 1;
     b->scheduled = print;
     b->moves = moves;
+    b->only = loop;
     c->emit(b);
     fprintf(stderr, "%s\n", c->kernel);
     int rc = wi_build_finish(b, WI_PIPELINED, 0, &code, &err);
@@ -77,6 +78,6 @@ int main(int argc, char **argv) {
     int failed = 0;
     for (size_t i = 0; case_at(i); i++)
         if (argc < 3 || strcmp(argv[2], case_at(i)->kernel) == 0)
-            failed |= find(case_at(i), moves);
+            failed |= find(case_at(i), moves, argc > 3 ? argv[3] : NULL);
     return failed;
 }

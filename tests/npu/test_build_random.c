@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "krig.h"
+#include "npu/asm/ir.h"
 #include "npu/kernels/ops.h"
 
 enum {
@@ -206,9 +207,10 @@ static bool enough_steps(const struct wi_code *code) {
 }
 
 /* False: the source has no schedule under the builder's rules, with the reason in err. */
-static bool build(struct wi_code *code, enum wi_schedule how, struct wisp_error *err) {
+static bool build(struct wi_code *code, enum wi_schedule how, long moves, struct wisp_error *err) {
     struct wi_build *b;
     assert_int_equal(wi_build_create(&b, err), WISP_OK);
+    b->moves = moves;
     emit(b);
     bool ok = wi_build_finish(b, how, KRIG_BASE, code, err) == WISP_OK;
     wi_build_destroy(&b);
@@ -234,7 +236,7 @@ static void scheduled_equals_serial(void **state) {
         struct wi_code code[2];
         struct wisp_error err = {0};
         program_seed = 0x9e3779b97f4a7c15u * (uint64_t)(i + 1);
-        if (!build(&code[0], WI_PIPELINED, &err)) {
+        if (!build(&code[0], WI_PIPELINED, 0, &err)) {
             if (err.code != WISP_E_UNSUPPORTED)
                 fail_msg("program %d: %s", i, err.text);
             refused++;
@@ -250,7 +252,7 @@ static void scheduled_equals_serial(void **state) {
             unrolled += loop->times > 1;
             ahead += loop->min_steps < loop->stages * loop->times; /* without blocks */
         }
-        if (!build(&code[1], WI_SERIAL, &err))
+        if (!build(&code[1], WI_SERIAL, 0, &err))
             fail_msg("program %d: %s", i, err.text);
         for (int how = 0; how < 2; how++) {
             krig_check(&code[how]);
@@ -271,6 +273,46 @@ static void scheduled_equals_serial(void **state) {
     assert_true(ahead >= programs / 20);
     /* loops of a few bundles with every slot taken have no room for their branches */
     assert_true(refused <= programs / 6);
+    krig_fini(&rig);
+}
+
+/* A search of its own: the same cycles in shorter steps, and the same results. */
+static void longer_searches_shorten_steps(void **state) {
+    (void)state;
+    static struct krig rig;
+    static uint8_t memory[WI_EMU_WINDOW_BYTES];
+    int stages = 0, shorter = 0;
+    krig_init(&rig);
+    for (int i = 0; i < PROGRAMS / 10; i++) {
+        struct wi_code code[2];
+        struct wisp_error err = {0};
+        program_seed = 0x9e3779b97f4a7c15u * (uint64_t)(i + 1);
+        if (!build(&code[0], WI_PIPELINED, 0, &err))
+            continue;
+        if (!build(&code[1], WI_PIPELINED, MOVES, &err))
+            fail_msg("program %d: %s", i, err.text);
+        for (int k = 0; k < code[0].n_loops; k++) {
+            assert_int_equal(code[0].loops[k].cycles, code[1].loops[k].cycles);
+            assert_true(code[1].loops[k].stages <= code[0].loops[k].stages);
+            stages += code[0].loops[k].stages;
+            shorter += code[0].loops[k].stages - code[1].loops[k].stages;
+        }
+        bool enough = enough_steps(&code[0]);
+        for (int k = 0; k < 2; k++) {
+            if (enough) {
+                krig_check(&code[k]);
+                fill(&rig);
+                krig_run(&rig, &code[k], 0);
+                if (k == 0)
+                    memcpy(memory, rig.memory, sizeof memory);
+            }
+            wi_code_fini(&code[k]);
+        }
+        if (enough)
+            assert_memory_equal(memory, rig.memory, sizeof memory);
+    }
+    print_message("%d stages less of %d\n", shorter, stages);
+    assert_true(shorter > stages / 20);
     krig_fini(&rig);
 }
 
@@ -311,4 +353,5 @@ static void ports_are_free_after_loops_of_few_bundles(void **state) {
 }
 
 WISP_SUITE(cmocka_unit_test(scheduled_equals_serial),
+           cmocka_unit_test(longer_searches_shorten_steps),
            cmocka_unit_test(ports_are_free_after_loops_of_few_bundles))

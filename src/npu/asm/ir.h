@@ -48,10 +48,11 @@ struct wi_build {
     size_t n_regions, max_regions;
     enum wi_when when;
     struct wi_vreg times; /* of the repetition that is being built; none: there is none */
-    /* For a search apart from builds: called with every scheduled loop; moves for all loops, with
-     * kept schedules left aside. */
+    /* For a search apart from builds: called with every scheduled loop; moves for all loops, or
+     * that of a name, to find what is better than their kept schedules. */
     void (*scheduled)(void *user, const struct wi_sched *s, const char *name);
     void *user;
+    const char *only;
     long moves;
     struct wisp_error err;
 };

@@ -145,6 +145,17 @@ static void recurrence_bound(struct wi_sched *s) {
     }
 }
 
+int wi_sched_chain(const struct wi_sched *s) {
+    int *time = wi_malloc((size_t)s->n_ops + 1, sizeof *time), last = 0;
+    if (!time)
+        return -1;
+    earliest(s, time);
+    for (int i = 0; i < s->n_ops; i++)
+        last = time[i] > last ? time[i] : last;
+    wi_free(time);
+    return last;
+}
+
 void wi_sched_bound(struct wi_sched *s) {
     resource_bound(s);
     recurrence_bound(s);
@@ -426,27 +437,65 @@ static int schedule_apart(struct wi_sched *s, struct wisp_error *err) {
     return wi_err_set(err, WISP_E_UNSUPPORTED, "a loop of %d operations has no schedule", s->n_ops);
 }
 
+/* At s->cycles, registers included. */
+static bool search(struct wi_sched *s, long moves) {
+    for (unsigned seed = 0; seed < SEEDS && !s->failed; seed++) {
+        bool placed = wi_sched_place(s, seed);
+        if (!placed)
+            earliest(s, s->time); /* all edges long enough, resources left to the tuning */
+        if ((placed && !s->most && fits(s)) || wi_sched_tune(s, seed, moves)) {
+            start_at_zero(s);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void copy_result(const struct wi_sched *s, int *const to[3], int *const from[3]) {
+    const size_t n[] = {(size_t)s->n_ops, (size_t)s->n_ops, s->n_values};
+    for (int i = 0; i < 3; i++)
+        memcpy(to[i], from[i], n[i] * sizeof(int));
+}
+
+/* From a schedule to shorter ones while there are some: as many bundles, and fewer of code, fill
+ * and drain the loop. */
+static void shorten(struct wi_sched *s, long moves) {
+    int *const result[] = {s->time, s->chosen, s->number};
+    int *const best[] = {wi_malloc((size_t)s->n_ops + 1, sizeof(int)),
+                         wi_malloc((size_t)s->n_ops + 1, sizeof(int)),
+                         wi_malloc(s->n_values + 1, sizeof(int))};
+    s->failed |= !best[0] || !best[1] || !best[2];
+    for (bool found = true; found && !s->failed;) {
+        copy_result(s, best, result);
+        s->most = span(s) - (s->late && !s->most ? 1 : 2); /* at first it is enough to be late */
+        found = s->most > 0 && s->most >= wi_sched_chain(s) && search(s, moves);
+    }
+    if (!s->failed)
+        copy_result(s, result, best);
+    for (int i = 0; i < 3; i++)
+        wi_free(best[i]);
+}
+
 int wi_sched_loop(struct wi_sched *s, const struct wi_loop *loop, struct wisp_error *err) {
-    long moves = s->b->moves ? s->b->moves / SEEDS : loop->moves ? loop->moves / SEEDS : MOVES;
+    bool longer = s->b->moves && (!s->b->only || strcmp(s->b->only, loop->name) == 0);
+    long moves = longer ? s->b->moves / SEEDS : loop->moves ? loop->moves / SEEDS : MOVES;
     wi_sched_bound(s);
     if (loop->apart && !s->failed)
         return schedule_apart(s, err);
-    if (!s->b->moves && wi_sched_known(s, MAX_CYCLES))
+    if (!longer && wi_sched_known(s, MAX_CYCLES))
         return WISP_OK;
     if (s->failed)
         return wi_err_nomem(err, "a schedule");
-    for (s->cycles = s->bound; s->cycles < MAX_CYCLES; s->cycles++)
-        for (unsigned seed = 0; seed < SEEDS; seed++) {
-            bool placed = wi_sched_place(s, seed);
-            if (!placed)
-                earliest(s, s->time); /* all edges long enough, resources left to the tuning */
-            bool found = (placed && fits(s)) || wi_sched_tune(s, seed, moves);
-            if (s->failed)
-                return wi_err_nomem(err, "a schedule");
-            if (found) {
-                start_at_zero(s);
-                return WISP_OK;
-            }
-        }
+    bool found = false;
+    for (s->cycles = s->bound; !found && !s->failed && s->cycles < MAX_CYCLES; s->cycles++)
+        found = (longer && wi_sched_known(s, s->cycles + 1)) || search(s, moves);
+    s->cycles--;
+    s->late = loop->overrun && !loop->blocks.id;
+    if (found && longer)
+        shorten(s, moves);
+    if (s->failed)
+        return wi_err_nomem(err, "a schedule");
+    if (found)
+        return WISP_OK;
     return wi_err_set(err, WISP_E_UNSUPPORTED, "a loop of %d operations has no schedule", s->n_ops);
 }

@@ -66,6 +66,8 @@ struct wi_sched {
     int room[WI_N_FILES][2];       /* low and high units that values may take */
     bool taken[WI_N_UNITS];        /* by what lives longer than the region */
     int bound;                     /* least cycles of a step */
+    int most;                      /* last bundle that a search may use; 0: any */
+    bool late; /* what changes memory, cascade or locks has only the last `cycles` of these */
     const char *limit;
     long tries;
     bool failed; /* out of memory: nothing else that was found counts */
@@ -96,6 +98,9 @@ bool wi_is_acquire(unsigned id); /* which shares its bundle with no memory acces
 
 /* Of a loop's step: `bound` and `limit`. */
 void wi_sched_bound(struct wi_sched *s);
+/* The last bundle of a step by its edges alone at `cycles`: no schedule ends earlier.  -1: out of
+ * memory. */
+int wi_sched_chain(const struct wi_sched *s);
 /* One operation a bundle in the order of the program, each finished before the next. */
 void wi_sched_serial(struct wi_sched *s);
 /* Straight line: as early as possible.  Errors: UNSUPPORTED. */

@@ -83,8 +83,18 @@ int wi_sched_overflow(struct wi_sched *s) {
     return (int)t.beyond;
 }
 
+/* Bundles between an operation and those that it may have. */
+static int outside(const struct wi_sched *s, int op) {
+    int kind = wi_isa_info(s->b->ops[s->first_op + op].id[0])->kind, time = s->time[op];
+    bool anywhere = !s->late || kind == WI_KIND_LOAD || kind == WI_KIND_PLAIN;
+    int first = anywhere ? 0 : s->most + 1 - s->cycles;
+    if (s->most == 0)
+        return 0;
+    return time < first ? first - time : time > s->most ? time - s->most : 0;
+}
+
 static long lacking(const struct wi_sched *s, int op) {
-    long n = 0;
+    long n = outside(s, op);
     for (int i = s->edge_start[op]; i < s->edge_start[op + 1]; i++) {
         const struct wi_edge *d = &s->edges[s->edge_list[i]];
         int lack = s->time[d->from] + d->lat - s->cycles * d->dist - s->time[d->to];
@@ -133,6 +143,10 @@ static void put(struct tune *t, int op, int time, int alt) {
 static void window(const struct wi_sched *s, int op, int *lo, int *hi) {
     *lo = s->time[op] - s->cycles;
     *hi = s->time[op] + s->cycles;
+    if (s->most) {
+        *lo = *lo > 0 ? *lo : 0;
+        *hi = *hi < s->most ? *hi : s->most;
+    }
     for (int i = s->edge_start[op]; i < s->edge_start[op + 1]; i++) {
         const struct wi_edge *d = &s->edges[s->edge_list[i]];
         int lat = d->lat - s->cycles * d->dist;
@@ -206,6 +220,8 @@ static bool tune_init(struct tune *t, struct wi_sched *s, unsigned seed) {
         int lack = s->time[d->from] + d->lat - s->cycles * d->dist - s->time[d->to];
         t->lacking += lack > 0 ? lack : 0;
     }
+    for (int op = 0; op < s->n_ops; op++)
+        t->lacking += outside(s, op);
     for (size_t v = 0; v < s->n_values; v++)
         count_value(t, &s->values[v], 1);
     return true;
