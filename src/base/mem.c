@@ -76,11 +76,15 @@ char *wi_strdup(const char *s) {
     return wi_strndup(s, strlen(s));
 }
 
-void wi_mem_use_huge_pages(void *p, size_t bytes) {
-    const uintptr_t huge = 2 << 20;
-    uintptr_t begin = ((uintptr_t)p + huge - 1) & ~(huge - 1), end = ((uintptr_t)p + bytes) & ~(huge - 1);
-    if (end > begin)
-        madvise((void *)begin, end - begin, MADV_HUGEPAGE);
+void *wi_malloc_streamed(size_t n, size_t size) {
+    const size_t huge = 2 << 20;
+    size_t bytes;
+    void *p;
+    if (!product(n, size, &bytes) || posix_memalign(&p, bytes < huge ? 64 : huge, bytes) != 0)
+        return NULL;
+    if (bytes >= huge)
+        madvise(p, bytes & ~(huge - 1), MADV_HUGEPAGE);
+    return p;
 }
 
 void wi_free(void *p) {

@@ -38,14 +38,15 @@ struct wi_panels wi_panels_view(const struct wi_panels *w, int j0, int n) {
     return view;
 }
 
-int wi_panels_init(struct wi_panels *w, enum wi_panel_type type, int n, int k, struct wisp_error *err) {
+struct wi_panels wi_panels_at(enum wi_panel_type type, int n, int k, uint8_t *data) {
     size_t blocks = (size_t)(wi_panel_pad(k) / WI_PANEL_BLOCK);
-    *w = (struct wi_panels){.type = type, .n = n, .k = k, .panel_bytes = blocks * block_bytes(type)};
-    w->data = wi_malloc64((size_t)n_panels(w), w->panel_bytes);
-    if (!w->data)
-        return wi_err_nomem(err, "packed weights");
-    wi_mem_use_huge_pages(w->data, wi_panels_bytes(w));
-    return WISP_OK;
+    return (struct wi_panels){
+        .type = type, .n = n, .k = k, .data = data, .panel_bytes = blocks * block_bytes(type)};
+}
+
+int wi_panels_init(struct wi_panels *w, enum wi_panel_type type, int n, int k, struct wisp_error *err) {
+    *w = wi_panels_at(type, n, k, wi_malloc_streamed(1, wi_panels_size(type, n, k)));
+    return w->data ? WISP_OK : wi_err_nomem(err, "packed weights");
 }
 
 void wi_panels_fini(struct wi_panels *w) {

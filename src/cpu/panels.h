@@ -1,5 +1,5 @@
 /* Matrices laid out for products of few rows, which read every weight once and are bound by memory: the
- * decoder's weights and its cross-attention keys and values.  A struct wi_panels owns its data until
+ * decoder's weights and its cross-attention keys and values.  What wi_panels_init made is released by
  * wi_panels_fini; panels may be packed by several threads at once, and read by any number. */
 #ifndef WISP_SRC_CPU_PANELS_H
 #define WISP_SRC_CPU_PANELS_H
@@ -71,6 +71,9 @@ static inline int wi_panel_pad(int k) {
 size_t wi_panels_bytes(const struct wi_panels *w);
 /* The same of W [n, k] that is not there. */
 size_t wi_panels_size(enum wi_panel_type type, int n, int k);
+
+/* W [n, k] in wi_panels_size() bytes that belong to somebody else. */
+struct wi_panels wi_panels_at(enum wi_panel_type type, int n, int k, uint8_t *data);
 
 /* Rows j0.. (a multiple of 16) to j0 + n - 1 as a matrix of their own, which owns nothing. */
 struct wi_panels wi_panels_view(const struct wi_panels *w, int j0, int n);

@@ -30,19 +30,25 @@ struct packer {
     const struct wi_kern *kern;
     struct wi_pool *pool;
     enum wi_panel_type type;
-    struct wisp_error *err;
-    int rc;
+    uint8_t *next; /* where the next matrix will lie */
 };
 
-static void reserve(struct packer *p, struct wi_panels *w, int n, int k) {
-    if (p->rc == WISP_OK)
-        p->rc = wi_panels_init(w, p->type, n, k, p->err);
+/* Of all matrices, which lie one after another in the order in which a step reads them. */
+static size_t total_bytes(const struct wisp_dims *dims, enum wi_panel_type type) {
+    int d = dims->n_text_state;
+    size_t layer = wi_panels_size(type, 3 * wi_dec_qkv_rows(d), d) + 3 * wi_panels_size(type, d, d) +
+                   wi_panels_size(type, 4 * d, d) + wi_panels_size(type, d, 4 * d);
+    return (size_t)dims->n_text_layer * layer + wi_panels_size(type, dims->n_vocab, d);
+}
+
+static struct wi_panels place(struct packer *p, int n, int k) {
+    struct wi_panels w = wi_panels_at(p->type, n, k, p->next);
+    p->next += wi_panels_bytes(&w);
+    return w;
 }
 
 /* Rows j0.. of w from a tensor [n, k]. */
 static void fill(struct packer *p, const struct wi_panels *w, int j0, const struct wi_tensor *t) {
-    if (p->rc != WISP_OK)
-        return;
     struct wi_panel_source source = {
         .type = t->type, .data = t->data, .stride = wi_dtype_row_bytes(t->type, (size_t)w->k)};
     wi_panels_pack(p->kern, p->pool, w, j0, (int)t->dims[0], &source);
@@ -50,69 +56,66 @@ static void fill(struct packer *p, const struct wi_panels *w, int j0, const stru
         wi_mapfile_forget(t->data, t->bytes);
 }
 
-static void pack(struct packer *p, struct wi_panels *w, const struct wi_tensor *t) {
-    reserve(p, w, (int)t->dims[0], (int)t->dims[1]);
-    fill(p, w, 0, t);
+static struct wi_panels pack(struct packer *p, const struct wi_tensor *t) {
+    struct wi_panels w = place(p, (int)t->dims[0], (int)t->dims[1]);
+    fill(p, &w, 0, t);
+    return w;
 }
 
 /* Three matrices of n rows as one, so that a step waits once for them instead of three times; n that is
  * no multiple of a panel's rows leaves gaps. */
-static void pack_qkv(struct packer *p, struct wi_dec_layer *layer, const struct wi_attn_weights *w) {
+static void pack_qkv(struct packer *p, struct wi_dec_layer *layer, const struct wi_attn_weights *w,
+                     float *bias) {
     const struct wi_linear *parts[3] = {&w->q, &w->k, &w->v};
     int n = (int)w->q.w->dims[0], rows = wi_dec_qkv_rows(n);
-    reserve(p, &layer->qkv, 3 * rows, n);
-    if (p->rc != WISP_OK)
-        return;
-    layer->qkv_bias = wi_calloc((size_t)(3 * rows), sizeof *layer->qkv_bias);
-    if (!layer->qkv_bias)
-        p->rc = wi_err_nomem(p->err, "packed weights");
-    for (int i = 0; i < 3 && p->rc == WISP_OK; i++) {
+    layer->qkv = place(p, 3 * rows, n);
+    layer->qkv_bias = bias;
+    for (int i = 0; i < 3; i++) {
         fill(p, &layer->qkv, i * rows, parts[i]->w);
         if (parts[i]->b)
-            memcpy(layer->qkv_bias + i * rows, parts[i]->b, (size_t)n * sizeof *layer->qkv_bias);
+            memcpy(bias + i * rows, parts[i]->b, (size_t)n * sizeof *bias);
     }
+}
+
+static void pack_layer(struct packer *p, struct wi_dec_layer *to, const struct wi_block_weights *from,
+                       float *qkv_bias) {
+    pack_qkv(p, to, &from->attn, qkv_bias);
+    to->out = pack(p, from->attn.out.w);
+    to->cross_q = pack(p, from->cross.q.w);
+    to->cross_out = pack(p, from->cross.out.w);
+    to->mlp_in = pack(p, from->mlp_in.w);
+    to->mlp_out = pack(p, from->mlp_out.w);
 }
 
 int wi_dec_weights_init(struct wi_dec_weights *w, const struct wi_model *model,
                         const struct wi_kern *kern, struct wi_pool *pool, enum wi_dec_format format,
                         struct wisp_error *err) {
-    struct packer p = {model, kern, pool, format == WI_DEC_BF16 ? WI_PANEL_BF16 : WI_PANEL_INT8, err, WISP_OK};
-    *w = (struct wi_dec_weights){.format = format, .n_layer = model->dims.n_text_layer};
+    struct packer p = {model, kern, pool, format == WI_DEC_BF16 ? WI_PANEL_BF16 : WI_PANEL_INT8, NULL};
+    int n = model->dims.n_text_layer;
+    size_t bias = (size_t)(3 * wi_dec_qkv_rows(model->dims.n_text_state));
+    *w = (struct wi_dec_weights){.format = format, .n_layer = n};
     if (format == WI_DEC_F32)
         return WISP_OK;
-    w->layers = wi_calloc((size_t)w->n_layer, sizeof *w->layers);
-    if (!w->layers)
-        return wi_err_nomem(err, "packed weights");
-    for (int i = 0; i < w->n_layer; i++) {
-        const struct wi_block_weights *from = &model->w.dec[i];
-        struct wi_dec_layer *to = &w->layers[i];
-        pack_qkv(&p, to, &from->attn);
-        pack(&p, &to->out, from->attn.out.w);
-        pack(&p, &to->cross_q, from->cross.q.w);
-        pack(&p, &to->cross_out, from->cross.out.w);
-        pack(&p, &to->mlp_in, from->mlp_in.w);
-        pack(&p, &to->mlp_out, from->mlp_out.w);
-    }
-    pack(&p, &w->vocabulary, model->w.tok_emb);
-    if (p.rc != WISP_OK)
+    w->data = p.next = wi_malloc_streamed(1, total_bytes(&model->dims, p.type));
+    w->layers = wi_calloc((size_t)n, sizeof *w->layers);
+    w->biases = wi_calloc((size_t)n * bias, sizeof *w->biases);
+    if (!w->data || !w->layers || !w->biases) {
         wi_dec_weights_fini(w);
-    return p.rc;
+        return wi_err_nomem(err, "packed weights");
+    }
+    for (int i = 0; i < n; i++)
+        pack_layer(&p, &w->layers[i], &model->w.dec[i], w->biases + (size_t)i * bias);
+    w->vocabulary = pack(&p, model->w.tok_emb);
+    return WISP_OK;
 }
 
 void wi_dec_weights_fini(struct wi_dec_weights *w) {
-    for (int i = 0; w->layers && i < w->n_layer; i++) {
-        struct wi_dec_layer *layer = &w->layers[i];
-        wi_panels_fini(&layer->qkv);
-        wi_panels_fini(&layer->out);
-        wi_panels_fini(&layer->cross_q);
-        wi_panels_fini(&layer->cross_out);
-        wi_panels_fini(&layer->mlp_in);
-        wi_panels_fini(&layer->mlp_out);
-        wi_free(layer->qkv_bias);
-    }
-    wi_panels_fini(&w->vocabulary);
+    wi_free(w->data);
     wi_free(w->layers);
+    wi_free(w->biases);
+    w->data = NULL;
     w->layers = NULL;
+    w->biases = NULL;
 }
 
 size_t wi_dec_weights_bytes(const struct wi_dec_weights *w, const struct wi_model *model) {

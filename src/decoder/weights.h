@@ -21,7 +21,7 @@ static inline int wi_dec_qkv_rows(int n_state) {
 
 struct wi_dec_layer {
     struct wi_panels qkv /* [3 qkv_rows, n_state] */, out, cross_q, cross_out, mlp_in, mlp_out;
-    float *qkv_bias; /* [3 qkv_rows] */
+    const float *qkv_bias; /* [3 qkv_rows] */
 };
 
 struct wi_dec_weights {
@@ -29,6 +29,8 @@ struct wi_dec_weights {
     int n_layer;
     struct wi_dec_layer *layers; /* [n_layer]; NULL for f32 */
     struct wi_panels vocabulary; /* [n_vocab, n_state] */
+    uint8_t *data;               /* that all matrices lie in */
+    float *biases;               /* [n_layer, 3 qkv_rows] */
 };
 
 const char *wi_dec_format_name(enum wi_dec_format format);
