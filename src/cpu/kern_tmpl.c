@@ -1,11 +1,15 @@
 /* The kernels of one level, written once on vectors of VLEN floats (GCC and clang vector types).  A
  * level's file defines VLEN, SUFFIX(name), MR (rows of the GEMM's register block), NV (vectors
  * across it) and includes this one; it is compiled with that level's -m flags.  Where the level has
- * instructions for them, it also defines LOAD_F16(p) and LOAD_U8(p), which convert VLEN halves and
- * bytes, LOAD_PAIRS(p) and DOT_PAIRS(acc, a, b), which widen 2 VLEN bytes to int16 and add up their
- * products by pairs, SUM_LANES(x) and MAX_LANES(x), MAX2(a, b), SCALE2(p, n), which is p 2^n, and
- * KEEP_VECTOR(x), which makes the compiler hold x in a register.  BF16_PRODUCTS selects
- * bf16 inputs with f32 sums in GEMM and attention (x86 vdpbf16ps, VLEN 16). */
+ * instructions for them, it also defines:
+ *   LOAD_F16(p), LOAD_U8(p)      VLEN halves, or bytes, as 32-bit lanes
+ *   WIDEN(x), LOW_BYTES(x)       lanes of 16 bits to 32, and of 32 to 8
+ *   LOAD_PAIRS(p)                2 VLEN bytes as int16
+ *   DOT_PAIRS(acc, a, b)         + the products of int16, by pairs
+ *   DOT_BYTES(acc, w, a)         + the products of w's unsigned bytes and a's signed ones, by fours
+ *   SUM_LANES(x), MAX_LANES(x), MAX2(a, b), SCALE2(p, n) = p 2^n
+ *   KEEP_VECTOR(x)               makes the compiler hold x in a register
+ * BF16_PRODUCTS selects bf16 inputs with f32 sums in GEMM and attention (x86 vdpbf16ps, VLEN 16). */
 #include <math.h>
 #include <string.h>
 
@@ -49,6 +53,11 @@ const struct wi_kern SUFFIX(wi_kern) = {
     .tile_cols = NR,
     .value_type = VALUE_TYPE,
     .value_bytes = sizeof(value),
+#ifdef DOT_BYTES
+    .panel_bytes = WI_PANEL_INT8X4,
+#else
+    .panel_bytes = WI_PANEL_INT8,
+#endif
 #include "cpu/kern_list.def"
 };
 #undef WI_KERN

@@ -37,6 +37,14 @@ INLINE vpairs splat_pair(const int16_t *p) {
     return (vpairs)(pair - (vi){0});
 }
 
+INLINE size_t block_bytes(enum wi_panel_type type) {
+    const union wi_panel_block *block = NULL;
+    return type == WI_PANEL_F32    ? sizeof block->f32
+           : type == WI_PANEL_BF16 ? sizeof block->bf16
+           : type == WI_PANEL_INT8 ? sizeof block->int8
+                                   : sizeof block->int8x4;
+}
+
 /* sums[mr] += a[mr, 32] times a block; mr is constant after inlining. */
 INLINE void block_int8(int mr, const uint8_t *data, const int16_t *a, size_t lda, vf (*sums)[PANEL_VECTORS]) {
     const union wi_panel_block *block = (const void *)data;
@@ -70,6 +78,44 @@ INLINE void block_int8(int mr, const uint8_t *data, const int16_t *a, size_t lda
             sums[i][v] += __builtin_convertvector(acc[i][v], vf) * scale;
     }
 }
+
+#ifdef DOT_BYTES
+/* The same with four columns at a time and a block of int8 for each row; lda in blocks. */
+INLINE void block_int8x4(int mr, const uint8_t *data, const struct wi_panel_bytes *a, size_t lda,
+                         vf (*sums)[PANEL_VECTORS]) {
+    const union wi_panel_block *block = (const void *)data;
+    vi acc[PANEL_ROWS_AT_ONCE][PANEL_VECTORS];
+    UNROLLED
+    for (int i = 0; i < mr; i++)
+        UNROLLED
+    for (int v = 0; v < PANEL_VECTORS; v++)
+        acc[i][v] = a[(size_t)i * lda].offset - (vi){0};
+    UNROLLED
+    for (int p = 0; p < WI_PANEL_BLOCK / 4; p++) {
+        vi w[PANEL_VECTORS];
+        UNROLLED
+        for (int v = 0; v < PANEL_VECTORS; v++)
+            w[v] = (vi)load((const float *)(const void *)block->int8x4.q[p][v * VLEN]);
+        UNROLLED
+        for (int i = 0; i < mr; i++) {
+            int32_t four;
+            memcpy(&four, a[(size_t)i * lda].q + 4 * p, sizeof four);
+            UNROLLED
+            for (int v = 0; v < PANEL_VECTORS; v++) {
+                acc[i][v] = DOT_BYTES(acc[i][v], w[v], four - (vi){0});
+                KEEP_VECTOR(acc[i][v]);
+            }
+        }
+    }
+    UNROLLED
+    for (int v = 0; v < PANEL_VECTORS; v++) {
+        vf scale = LOAD_F16((const uint8_t *)(block->int8x4.scale + v * VLEN));
+        UNROLLED
+        for (int i = 0; i < mr; i++)
+            sums[i][v] += __builtin_convertvector(acc[i][v], vf) * (scale * a[(size_t)i * lda].scale);
+    }
+}
+#endif
 
 INLINE void block_bf16(int mr, const uint8_t *data, const float *a, size_t lda, vf (*sums)[PANEL_VECTORS]) {
     for (int p = 0; p < WI_PANEL_BLOCK; p += 2, data += WI_PANEL_ROWS * 4)
@@ -107,23 +153,26 @@ INLINE void panel_rows(enum wi_panel_type type, int mr, const struct wi_panel_pr
     for (int v = 0; v < PANEL_VECTORS; v++)
         sums[i][v] = splat(0);
     for (int p = 0; p < g->w->k; p += WI_PANEL_BLOCK) {
-        const union wi_panel_block *block = (const void *)data;
         /* With several rows the loads are too far apart for the next ones to be under way already. */
         for (int line = 0; mr > 1 && line < 9; line++)
             __builtin_prefetch(data + PANEL_AHEAD + 64 * line);
         if (type == WI_PANEL_INT8)
             block_int8(mr, data, g->a16 + row + p, g->lda, sums);
+#ifdef DOT_BYTES
+        else if (type == WI_PANEL_INT8X4)
+            block_int8x4(mr, data, g->a8 + (row + (size_t)p) / WI_PANEL_BLOCK, g->lda / WI_PANEL_BLOCK, sums);
+#endif
         else if (type == WI_PANEL_BF16)
             block_bf16(mr, data, g->a + row + p, g->lda, sums);
         else
             block_f32(mr, data, g->a + row + p, g->lda, sums);
-        data += type == WI_PANEL_INT8   ? sizeof block->int8
-                : type == WI_PANEL_BF16 ? sizeof block->bf16
-                                        : sizeof block->f32;
+        data += block_bytes(type);
     }
     UNROLLED
     for (int i = 0; i < mr; i++) {
-        float scale = type == WI_PANEL_INT8 ? g->a_scale[i0 + i] * WI_PANEL_SCALE_UNIT : 1;
+        float scale = type == WI_PANEL_INT8     ? g->a_scale[i0 + i] * WI_PANEL_SCALE_UNIT
+                      : type == WI_PANEL_INT8X4 ? WI_PANEL_SCALE_UNIT
+                                                : 1;
         UNROLLED
         for (int v = 0; v < PANEL_VECTORS; v++)
             store(out[i] + v * VLEN, sums[i][v] * scale);
@@ -196,6 +245,10 @@ static void SUFFIX(panel_product)(const struct wi_panel_product *g, int p0, int 
     for (int panel = p0; panel < p1; panel++)
         if (g->w->type == WI_PANEL_INT8)
             one_panel(WI_PANEL_INT8, g, panel);
+#ifdef DOT_BYTES
+        else if (g->w->type == WI_PANEL_INT8X4)
+            one_panel(WI_PANEL_INT8X4, g, panel);
+#endif
         else if (g->w->type == WI_PANEL_BF16)
             one_panel(WI_PANEL_BF16, g, panel);
         else
@@ -279,7 +332,29 @@ static void block_scales(const struct wi_panel_source *s, int n, int p,
     }
 }
 
-static void quantise_block(const struct wi_panel_source *s, int n, int p,
+static void store_pairs(float x[WI_PANEL_BLOCK][WI_PANEL_ROWS], const float inverse[WI_PANEL_ROWS],
+                        union wi_panel_block *block) {
+    for (int c = 0; c < WI_PANEL_BLOCK; c += 2)
+        for (int v = 0; v < WI_PANEL_ROWS; v += VLEN) {
+            vu low = (vu)round_int8(load(x[c] + v) * load(inverse + v));
+            vu high = (vu)round_int8(load(x[c + 1] + v) * load(inverse + v));
+            vs bytes = __builtin_convertvector((low & 255) | high << 8, vs);
+            memcpy(block->int8.q[c / 2][v], &bytes, sizeof bytes);
+        }
+}
+
+static void store_fours(float x[WI_PANEL_BLOCK][WI_PANEL_ROWS], const float inverse[WI_PANEL_ROWS],
+                        union wi_panel_block *block) {
+    for (int c = 0; c < WI_PANEL_BLOCK; c += 4)
+        for (int v = 0; v < WI_PANEL_ROWS; v += VLEN) {
+            vu four = {0};
+            for (int i = 0; i < 4; i++)
+                four |= (((vu)round_int8(load(x[c + i] + v) * load(inverse + v)) + 128) & 255) << 8 * i;
+            memcpy(block->int8x4.q[c / 4][v], &four, sizeof four);
+        }
+}
+
+static void quantise_block(bool fours, const struct wi_panel_source *s, int n, int p,
                            float x[WI_PANEL_BLOCK][WI_PANEL_ROWS], union wi_panel_block *block) {
     float scale[WI_PANEL_ROWS], inverse[WI_PANEL_ROWS];
     block_scales(s, n, p, x, scale);
@@ -288,13 +363,10 @@ static void quantise_block(const struct wi_panel_source *s, int n, int p,
         float stored = wi_f16_to_f32(half) * WI_PANEL_SCALE_UNIT;
         inverse[r] = stored != 0 ? 1 / stored : 0;
     }
-    for (int c = 0; c < WI_PANEL_BLOCK; c += 2)
-        for (int v = 0; v < WI_PANEL_ROWS; v += VLEN) {
-            vu low = (vu)round_int8(load(x[c] + v) * load(inverse + v));
-            vu high = (vu)round_int8(load(x[c + 1] + v) * load(inverse + v));
-            vs bytes = __builtin_convertvector((low & 255) | high << 8, vs);
-            memcpy(block->int8.q[c / 2][v], &bytes, sizeof bytes);
-        }
+    if (fours)
+        store_fours(x, inverse, block);
+    else
+        store_pairs(x, inverse, block);
 }
 
 static void round_block(float x[WI_PANEL_BLOCK][WI_PANEL_ROWS], union wi_panel_block *block) {
@@ -314,39 +386,38 @@ static void SUFFIX(panel_pack)(const struct wi_panels *w, int panel, const struc
     for (int p = 0; p < w->k; p += WI_PANEL_BLOCK) {
         union wi_panel_block *block = (void *)data;
         gather_block(s, n, p, w->k, x);
-        if (w->type == WI_PANEL_INT8) {
-            quantise_block(s, n, p, x, block);
-            data += sizeof block->int8;
-        } else if (w->type == WI_PANEL_BF16) {
+        if (w->type == WI_PANEL_BF16)
             round_block(x, block);
-            data += sizeof block->bf16;
-        } else {
+        else if (w->type == WI_PANEL_F32)
             memcpy(block->f32, x, sizeof block->f32);
-            data += sizeof block->f32;
-        }
+        else
+            quantise_block(w->type == WI_PANEL_INT8X4, s, n, p, x, block);
+        data += block_bytes(w->type);
     }
+}
+
+/* The largest |x|; infinite, too, if one is NaN. */
+INLINE float largest_size(const float *x, int n) {
+    vi largest = {0};
+    for (int i = 0; i < n; i += VLEN) {
+        vi size = (vi)(i + VLEN <= n ? load(x + i) : load_part(x + i, n - i)) & 0x7fffffff;
+        largest = (vi)blend(size > largest, (vf)size, (vf)largest);
+    }
+    return max_lanes(blend(largest > 0x7f800000, splat(INFINITY), (vf)largest));
+}
+
+/* The scale of integers up to `most` in size for values up to `top`; NaN or infinite if that is. */
+INLINE float integer_scale(float top, float most, float *inverse) {
+    bool usable = top >= 0x1p-100f && top < INFINITY; /* the inverse of less would overflow */
+    *inverse = usable ? most / top : 0;
+    return usable ? top / most : top < 0x1p-100f ? 0 : top;
 }
 
 /* q[i] = x[i] / scale, rounded, |q| <= 32767; returns the scale, NaN or infinite if an x is. */
 static float SUFFIX(to_int16)(const float *x, int16_t *q, int n) {
-    vi largest = {0};
-    int32_t max = 0;
+    float inverse, scale = integer_scale(largest_size(x, n), 32767, &inverse);
     int i = 0;
     for (; i + VLEN <= n; i += VLEN) {
-        vi size = (vi)load(x + i) & 0x7fffffff; /* floats are ordered as their bits, NaN is largest */
-        largest = (vi)blend(size > largest, (vf)size, (vf)largest);
-    }
-    if (i < n) {
-        vi size = (vi)load_part(x + i, n - i) & 0x7fffffff;
-        largest = (vi)blend(size > largest, (vf)size, (vf)largest);
-    }
-    for (int j = 0; j < VLEN; j++)
-        max = largest[j] > max ? largest[j] : max;
-    float top;
-    memcpy(&top, &max, sizeof top);
-    bool usable = top >= 0x1p-100f && max < 0x7f800000; /* the inverse of less would overflow */
-    float inverse = usable ? 32767 / top : 0;
-    for (i = 0; i + VLEN <= n; i += VLEN) {
         vs rounded = __builtin_convertvector((vu)(load(x + i) * inverse + ROUNDER), vs);
         memcpy(q + i, &rounded, sizeof rounded);
     }
@@ -354,5 +425,33 @@ static float SUFFIX(to_int16)(const float *x, int16_t *q, int n) {
         vs rounded = __builtin_convertvector((vu)(load_part(x + i, n - i) * inverse + ROUNDER), vs);
         memcpy(q + i, &rounded, (size_t)(n - i) * sizeof *q);
     }
-    return usable ? top / 32767 : max < 0x7f800000 ? 0 : top;
+    return scale;
+}
+
+#ifndef LOW_BYTES
+#define LOW_BYTES(x) __builtin_convertvector(x, vb)
+#endif
+
+/* 32 values; a scale that is not finite makes all products with them NaN. */
+INLINE void block_to_int8(const float x[WI_PANEL_BLOCK], struct wi_panel_bytes *block) {
+    float inverse;
+    vf sum = splat(0);
+    block->scale = integer_scale(largest_size(x, WI_PANEL_BLOCK), 127, &inverse);
+    for (int i = 0; i < WI_PANEL_BLOCK; i += VLEN) {
+        vf rounded = load(x + i) * inverse + ROUNDER;
+        vb q = LOW_BYTES((vu)rounded);
+        memcpy(block->q + i, &q, sizeof q);
+        sum += rounded - ROUNDER;
+    }
+    block->offset = inverse != 0 ? -128 * (int32_t)sum_lanes(sum) : 0; /* the sum may be NaN */
+}
+
+static void SUFFIX(to_int8)(const float *x, struct wi_panel_bytes *blocks, int n) {
+    for (; n >= WI_PANEL_BLOCK; n -= WI_PANEL_BLOCK, x += WI_PANEL_BLOCK)
+        block_to_int8(x, blocks++);
+    if (n > 0) {
+        float last[WI_PANEL_BLOCK] = {0};
+        memcpy(last, x, (size_t)n * sizeof *x);
+        block_to_int8(last, blocks);
+    }
 }

@@ -14,7 +14,8 @@ enum { ITEM_BYTES = 1 << 20 };
 static size_t block_bytes(enum wi_panel_type type) {
     static const union wi_panel_block *const b = NULL;
     static const size_t bytes[WI_N_PANEL_TYPES] = {
-        [WI_PANEL_F32] = sizeof b->f32, [WI_PANEL_BF16] = sizeof b->bf16, [WI_PANEL_INT8] = sizeof b->int8};
+        [WI_PANEL_F32] = sizeof b->f32, [WI_PANEL_BF16] = sizeof b->bf16, [WI_PANEL_INT8] = sizeof b->int8,
+        [WI_PANEL_INT8X4] = sizeof b->int8x4};
     return bytes[type];
 }
 
@@ -80,16 +81,21 @@ void wi_panels_pack(const struct wi_kern *kern, struct wi_pool *pool, const stru
 void wi_panel_set_rows(const struct wi_kern *kern, struct wi_panel_product *g, int m, const float *x,
                        size_t ldx, float *room, float *scales) {
     int k = g->w->k, pad = wi_panel_pad(k);
-    bool int8 = g->w->type == WI_PANEL_INT8;
+    enum wi_panel_type type = g->w->type;
+    bool as_it_is = pad == k && (type == WI_PANEL_F32 || type == WI_PANEL_BF16);
     int16_t *room16 = (int16_t *)(void *)room;
+    struct wi_panel_bytes *room8 = (struct wi_panel_bytes *)(void *)room;
     g->m = m;
-    g->a = !int8 && pad == k ? x : room;
-    g->lda = g->a == x ? ldx : (size_t)pad;
+    g->a = as_it_is ? x : room;
+    g->lda = as_it_is ? ldx : (size_t)pad;
     g->a16 = room16;
+    g->a8 = room8;
     g->a_scale = scales;
-    for (int i = 0; i < m && g->a == room; i++, x += ldx) {
+    for (int i = 0; i < m && !as_it_is; i++, x += ldx) {
         size_t row = (size_t)i * (size_t)pad;
-        if (int8) {
+        if (type == WI_PANEL_INT8X4) {
+            kern->to_int8(x, room8 + row / WI_PANEL_BLOCK, k);
+        } else if (type == WI_PANEL_INT8) {
             scales[i] = kern->to_int16(x, room16 + row, k);
             memset(room16 + row + k, 0, (size_t)(pad - k) * sizeof *room16);
         } else {

@@ -12,15 +12,17 @@
 #include "base/dtype.h"
 #include "base/pool.h"
 
-enum wi_panel_type { WI_PANEL_F32, WI_PANEL_BF16, WI_PANEL_INT8, WI_N_PANEL_TYPES };
+/* INT8 is multiplied by int16, INT8X4 by int8: only levels that multiply bytes by bytes have it
+ * (`panel_bytes` of their table). */
+enum wi_panel_type { WI_PANEL_F32, WI_PANEL_BF16, WI_PANEL_INT8, WI_PANEL_INT8X4, WI_N_PANEL_TYPES };
 
 enum {
     WI_PANEL_ROWS = 16,  /* of W in a panel: the lanes of a 512-bit register */
     WI_PANEL_BLOCK = 32, /* columns of W in a block, as in ggml's formats */
 };
 
-/* Of 16 rows x 32 columns: two neighbouring columns of all rows, then the next two.  Rows and columns
- * beyond the matrix are 0. */
+/* Of 16 rows x 32 columns: one, two or four neighbouring columns of all rows, then the next ones.  Rows and
+ * columns beyond the matrix are 0. */
 union wi_panel_block {
     float f32[WI_PANEL_BLOCK][WI_PANEL_ROWS];
     uint16_t bf16[WI_PANEL_BLOCK / 2][WI_PANEL_ROWS][2];
@@ -28,6 +30,10 @@ union wi_panel_block {
         uint16_t scale[WI_PANEL_ROWS]; /* f16, in units of 2^-10: largest weight 8190 */
         int8_t q[WI_PANEL_BLOCK / 2][WI_PANEL_ROWS][2];
     } int8;
+    struct {
+        uint16_t scale[WI_PANEL_ROWS];
+        uint8_t q[WI_PANEL_BLOCK / 4][WI_PANEL_ROWS][4]; /* + 128, as the instruction wants one side unsigned */
+    } int8x4;
 };
 #define WI_PANEL_SCALE_UNIT 0x1p-10f
 
@@ -47,15 +53,23 @@ struct wi_panel_source {
     bool transposed;     /* f32 only: W[j, p] is at data + p * stride + 4 j */
 };
 
-/* c[m, n] = residual + act((a[m, k] W^T + bias) * scale).  Rows of `a` are f32 padded with 0 to a
- * multiple of 32, or, for int8 weights, int16 in units of a_scale[i]. */
+/* 32 values of a row of A, for INT8X4. */
+struct wi_panel_bytes {
+    int8_t q[WI_PANEL_BLOCK];
+    float scale;
+    int32_t offset; /* -128 times the sum of q */
+};
+
+/* c[m, n] = residual + act((a[m, k] W^T + bias) * scale).  Rows of A are padded with 0 to a multiple of 32:
+ * f32, int16 in units of a_scale[i], or blocks of int8, as the type of w asks. */
 struct wi_panel_product {
     const struct wi_panels *w;
     int m;
     const float *a;
     const int16_t *a16;
     const float *a_scale; /* [m] */
-    size_t lda;           /* of a or a16, in values */
+    const struct wi_panel_bytes *a8;
+    size_t lda; /* in values, of a8 too */
     const float *bias;    /* [n] or NULL */
     float scale;
     bool gelu;

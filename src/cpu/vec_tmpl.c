@@ -4,6 +4,7 @@ typedef float vf __attribute__((vector_size(4 * VLEN)));
 typedef int32_t vi __attribute__((vector_size(4 * VLEN)));
 typedef uint32_t vu __attribute__((vector_size(4 * VLEN)));
 typedef uint16_t vs __attribute__((vector_size(2 * VLEN)));
+typedef uint8_t vb __attribute__((vector_size(VLEN)));
 typedef float vf_unaligned __attribute__((vector_size(4 * VLEN), aligned(4), may_alias));
 
 #define INLINE static inline __attribute__((always_inline))

@@ -35,9 +35,6 @@ struct batch {
 
 static int max_int(int a, int b) { return a > b ? a : b; }
 
-static const enum wi_panel_type cross_types[WI_N_DEC_FORMATS] = {WI_PANEL_F32, WI_PANEL_BF16,
-                                                                 WI_PANEL_INT8};
-
 static int create_parts(struct wi_dec *dec, struct wisp_error *err) {
     const struct wisp_dims *dims = &dec->model->dims;
     enum wi_dec_format format = dec->weights->format;
@@ -45,7 +42,7 @@ static int create_parts(struct wi_dec *dec, struct wisp_error *err) {
     size_t rows = (size_t)max_int(dec->n_ctx, WI_DEC_MAX_SEQS);
     int rc = wi_kvcache_init(&dec->cache, dims, format != WI_DEC_F32, err);
     if (rc == WISP_OK)
-        rc = wi_cross_init(&dec->cross, dims, cross_types[format], (int)threads, err);
+        rc = wi_cross_init(&dec->cross, dims, dec->weights->cross, (int)threads, err);
     if (rc == WISP_OK)
         rc = wi_gemm_work_init(&dec->work, dec->kern, (int)threads, max_int((int)rows, dec->n_audio),
                                4 * dec->n_state, err);
@@ -106,7 +103,7 @@ void wi_dec_destroy(struct wi_dec **out) {
 
 size_t wi_dec_step_bytes(const struct wi_model *model, const struct wi_dec_weights *weights) {
     return wi_dec_weights_bytes(weights, model) +
-           wi_cross_bytes(&model->dims, cross_types[weights->format]);
+           wi_cross_bytes(&model->dims, weights->cross);
 }
 
 size_t wi_dec_position_bytes(const struct wi_model *model, const struct wi_dec_weights *weights) {

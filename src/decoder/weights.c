@@ -90,10 +90,12 @@ static void pack_layer(struct packer *p, struct wi_dec_layer *to, const struct w
 int wi_dec_weights_init(struct wi_dec_weights *w, const struct wi_model *model,
                         const struct wi_kern *kern, struct wi_pool *pool, enum wi_dec_format format,
                         struct wisp_error *err) {
-    struct packer p = {model, kern, pool, format == WI_DEC_BF16 ? WI_PANEL_BF16 : WI_PANEL_INT8, NULL};
+    const enum wi_panel_type types[WI_N_DEC_FORMATS] = {WI_PANEL_F32, WI_PANEL_BF16, WI_PANEL_INT8};
+    struct packer p = {model, kern, pool, types[format], NULL};
     int n = model->dims.n_text_layer;
     size_t bias = (size_t)(3 * wi_dec_qkv_rows(model->dims.n_text_state));
     *w = (struct wi_dec_weights){.format = format, .n_layer = n};
+    w->cross = format == WI_DEC_INT8 ? kern->panel_bytes : p.type;
     if (format == WI_DEC_F32)
         return WISP_OK;
     w->data = p.next = wi_malloc_streamed(1, total_bytes(&model->dims, p.type));
@@ -105,6 +107,7 @@ int wi_dec_weights_init(struct wi_dec_weights *w, const struct wi_model *model,
     }
     for (int i = 0; i < n; i++)
         pack_layer(&p, &w->layers[i], &model->w.dec[i], w->biases + (size_t)i * bias);
+    p.type = w->cross;
     w->vocabulary = pack(&p, model->w.tok_emb);
     return WISP_OK;
 }

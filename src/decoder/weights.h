@@ -10,7 +10,9 @@
 enum wi_dec_format {
     WI_DEC_F32,  /* exactly the file's values, products and caches in f32 */
     WI_DEC_BF16, /* rounded to bf16, as are the caches */
-    WI_DEC_INT8, /* a scale for 32 values; activations in 16 bits */
+    /* a scale for 32 values; activations in 16 bits, but of the vocabulary and of attention to the audio in
+     * 8 with a scale for 32 where the level multiplies bytes */
+    WI_DEC_INT8,
     WI_N_DEC_FORMATS
 };
 
@@ -29,6 +31,7 @@ struct wi_dec_weights {
     int n_layer;
     struct wi_dec_layer *layers; /* [n_layer]; NULL for f32 */
     struct wi_panels vocabulary; /* [n_vocab, n_state] */
+    enum wi_panel_type cross;    /* of keys and values of the audio */
     uint8_t *data;               /* that all matrices lie in */
     float *biases;               /* [n_layer, 3 qkv_rows] */
 };

@@ -17,7 +17,7 @@ struct panel_case {
 };
 
 struct panel_test {
-    struct guarded guards[5];
+    struct guarded guards[6];
     struct wi_panels w;
     double *values, *packed; /* [n, k]: of the source; in the panels */
     double *exact;           /* [m, k]: activations as the product sees them */
@@ -25,6 +25,10 @@ struct panel_test {
     float a_scale[40];
     struct wi_panel_product g;
 };
+
+static bool is_int8(enum wi_panel_type type) {
+    return type == WI_PANEL_INT8 || type == WI_PANEL_INT8X4;
+}
 
 /* An element of the panels by the definition of their layout. */
 static double packed_at(const struct wi_panels *w, int j, int p) {
@@ -40,7 +44,9 @@ static double packed_at(const struct wi_panels *w, int j, int p) {
     default:
         panel += p / 32 * 544;
         memcpy(&half, panel + 2 * lane, 2);
-        return wi_f16_to_f32(half) / 1024.0 * (int8_t)panel[32 + (c / 2 * 16 + lane) * 2 + c % 2];
+        return wi_f16_to_f32(half) / 1024.0 *
+               (w->type == WI_PANEL_INT8 ? (int8_t)panel[32 + (c / 2 * 16 + lane) * 2 + c % 2]
+                                         : panel[32 + (c / 4 * 16 + lane) * 4 + c % 4] - 128);
     }
 }
 
@@ -53,7 +59,7 @@ static void check_packed(const struct panel_test *t, const struct panel_case *c)
                 bound = fabs(v) * 0x1p-8; /* to the nearest of 8 bits */
             for (int q = p / 32 * 32; q < p / 32 * 32 + 32 && q < c->k; q++)
                 max = fmax(max, fabs(t->values[j * c->k + q]));
-            if (c->type == WI_PANEL_INT8 && !integers) /* half a step of at most 1/120 of the largest */
+            if (is_int8(c->type) && !integers) /* half a step of at most 1/120 of the largest */
                 bound = max / 120 * 0.5 * (1 + 0x1p-10) + 1e-9;
             if (!(fabs(t->packed[j * c->k + p] - v) <= bound + 1e-12))
                 fail_msg("%s packed as %d, k %d [%d, %d]: %.9g, not %.9g", wi_dtype_name(c->source),
@@ -100,6 +106,7 @@ static void make_activations(struct panel_test *t, const struct panel_case *c) {
     size_t n = (size_t)(c->m - 1) * (size_t)lda + (size_t)pad;
     float *a = guarded_alloc(&t->guards[1], n * sizeof *a);
     int16_t *a16 = guarded_alloc(&t->guards[2], n * sizeof *a16);
+    struct wi_panel_bytes *a8 = guarded_alloc(&t->guards[5], n / 32 * sizeof *a8);
     t->exact = malloc((size_t)c->m * (size_t)c->k * sizeof *t->exact);
     for (size_t i = 0; i < n; i++) {
         a[i] = NAN;
@@ -109,13 +116,17 @@ static void make_activations(struct panel_test *t, const struct panel_case *c) {
         for (int p = 0; p < pad; p++)
             a[i * lda + p] = p < c->k ? uniform(-1, 1) * (p % 50 == 7 ? 30.0f : 1.0f) : 0;
         t->a_scale[i] = kern.to_int16(a + i * lda, a16 + i * lda, pad);
-        for (int p = 0; p < c->k; p++)
-            t->exact[i * c->k + p] = c->type == WI_PANEL_INT8
-                                         ? (double)t->a_scale[i] * a16[i * lda + p]
-                                         : a[i * lda + p];
+        kern.to_int8(a + i * lda, a8 + i * lda / 32, c->k);
+        for (int p = 0; p < c->k; p++) {
+            const struct wi_panel_bytes *block = &a8[(i * lda + p) / 32];
+            t->exact[i * c->k + p] = c->type == WI_PANEL_INT8     ? (double)t->a_scale[i] * a16[i * lda + p]
+                                     : c->type == WI_PANEL_INT8X4 ? (double)block->scale * block->q[p % 32]
+                                                                  : a[i * lda + p];
+        }
     }
     t->g.a = a;
     t->g.a16 = a16;
+    t->g.a8 = a8;
     t->g.a_scale = t->a_scale;
     t->g.lda = (size_t)lda;
 }
@@ -142,7 +153,7 @@ static void panel_test_init(struct panel_test *t, const struct panel_case *c, st
 }
 
 static void panel_test_fini(struct panel_test *t) {
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < 6; i++)
         guarded_free(&t->guards[i]);
     free(t->values);
     free(t->packed);
@@ -154,7 +165,7 @@ static void panel_test_fini(struct panel_test *t) {
 static double element_f64(const struct panel_test *t, const struct panel_case *c, int i, int j,
                           double *bound) {
     double sum = 0, size = 0;
-    int terms = c->type == WI_PANEL_INT8 ? (c->k + 31) / 32 : c->k;
+    int terms = is_int8(c->type) ? (c->k + 31) / 32 : c->k;
     for (int p = 0; p < c->k; p++) {
         double x = t->exact[i * c->k + p] * t->packed[j * c->k + p];
         sum += x;
@@ -190,6 +201,7 @@ static void check_panel_case(const struct panel_case *c, struct wi_pool *pool) {
     one.m = 1;
     one.a += (size_t)last * one.lda;
     one.a16 += (size_t)last * one.lda;
+    one.a8 += (size_t)last * one.lda / 32;
     one.a_scale += last;
     one.c = alone;
     one.residual = one.residual ? one.residual + (size_t)last * one.ldr : NULL;
@@ -234,6 +246,82 @@ static void check_integer_sums(void) {
     }
 }
 
+/* The same with four columns at a time and both sides in bytes. */
+static void check_byte_sums(void) {
+    for (int round = 0; round < 200; round++) {
+        union wi_panel_block block;
+        struct wi_panels w = {
+            .type = WI_PANEL_INT8X4, .n = 16, .k = 32, .data = (uint8_t *)&block, .panel_bytes = 544};
+        struct wi_panel_bytes a[8];
+        float c[8][16];
+        for (int lane = 0; lane < 16; lane++)
+            block.int8x4.scale[lane] = wi_f32_to_f16(1024);
+        for (int p = 0; p < 32; p++)
+            for (int lane = 0; lane < 16; lane++)
+                block.int8x4.q[p / 4][lane][p % 4] =
+                    (uint8_t)(round == 0 ? 0 : round == 1 ? 255 : rng() & 255);
+        for (int i = 0; i < 8; i++) {
+            a[i] = (struct wi_panel_bytes){.scale = 1};
+            for (int p = 0; p < 32; p++) {
+                a[i].q[p] = (int8_t)(round < 2 ? (i & 1 ? -127 : 127) : (int)(rng() % 255) - 127);
+                a[i].offset -= 128 * a[i].q[p];
+            }
+        }
+        struct wi_panel_product g = {
+            .w = &w, .m = 8, .a8 = a, .lda = 32, .scale = 1, .c = c[0], .ldc = 16};
+        kern.panel_product(&g, 0, 1);
+        for (int i = 0; i < 8; i++)
+            for (int lane = 0; lane < 16; lane++) {
+                int32_t sum = 0;
+                for (int p = 0; p < 32; p++)
+                    sum += (block.int8x4.q[p / 4][lane][p % 4] - 128) * a[i].q[p];
+                if (c[i][lane] != (float)sum)
+                    fail_msg("sum of bytes [%d, %d]: %.9g, not %d", i, lane, c[i][lane], sum);
+            }
+    }
+}
+
+/* A block of up to 32 values; what lies beyond them is 0. */
+static void check_bytes(const struct wi_panel_bytes *block, const float *x, int n) {
+    float max = 0;
+    int sum = 0;
+    for (int i = 0; i < n; i++)
+        max = fmaxf(max, fabsf(x[i]));
+    assert_true(fabs(block->scale - max / 127.0) <= 1e-7 * block->scale);
+    for (int i = 0; i < 32; i++) {
+        double exact = i < n && block->scale ? (double)x[i] / block->scale : 0;
+        assert_true(block->q[i] >= -127);
+        if (!(fabs(block->q[i] - exact) <= 0.5 + 0.0001))
+            fail_msg("to_int8 [%d of %d]: %d x %g, not %g", i, n, block->q[i], block->scale, x[i]);
+        sum += block->q[i];
+    }
+    assert_int_equal(block->offset, -128 * sum);
+}
+
+static void check_to_int8(void) {
+    for (int n = 1; n < 130; n += 1 + n / 20)
+        for (int kind = 0; kind < 4; kind++) {
+            struct guarded gx, gb;
+            int blocks = (n + 31) / 32;
+            float *x = guarded_alloc(&gx, (size_t)n * 4);
+            struct wi_panel_bytes *b = guarded_alloc(&gb, (size_t)blocks * sizeof *b);
+            for (int i = 0; i < n; i++)
+                x[i] = kind == 0 ? 0 : uniform(-1, 1) * (kind == 1 ? 1e-20f : kind == 2 ? 1e30f : 1.0f);
+            kern.to_int8(x, b, n);
+            for (int i = 0; i < blocks; i++)
+                check_bytes(&b[i], x + 32 * i, i + 1 < blocks ? 32 : n - 32 * i);
+            x[n / 2] = -INFINITY;
+            kern.to_int8(x, b, n);
+            assert_false(isfinite(b[n / 2 / 32].scale));
+            x[n / 2] = any_nan();
+            kern.to_int8(x, b, n);
+            for (int i = 0; i < blocks; i++)
+                assert_true((i == n / 2 / 32) != !!isfinite(b[i].scale));
+            guarded_free(&gx);
+            guarded_free(&gb);
+        }
+}
+
 static void check_to_int16(void) {
     for (int n = 1; n < 130; n += 1 + n / 20)
         for (int kind = 0; kind < 4; kind++) {
@@ -265,10 +353,14 @@ void check_panels(void) {
     static const int ks[] = {1, 5, 31, 32, 33, 64, 72, 160, 512};
     struct wi_pool *pool;
     assert_int_equal(wi_pool_create(&pool, 2, NULL), 0);
+    bool bytes = kern.panel_bytes == WI_PANEL_INT8X4;
     check_to_int16();
+    check_to_int8();
     check_integer_sums();
+    if (bytes)
+        check_byte_sums();
     for (int i = 0; i < 240; i++) {
-        struct panel_case c = {.type = (enum wi_panel_type)(i % WI_N_PANEL_TYPES),
+        struct panel_case c = {.type = (enum wi_panel_type)(i % (bytes ? WI_N_PANEL_TYPES : WI_PANEL_INT8X4)),
                                .source = (enum wi_dtype)(rng() % WI_N_DTYPES),
                                .m = ms[rng() % 9],
                                .n = ns[rng() % 7],

@@ -6,7 +6,9 @@
 #define NV 2
 #define SUFFIX(name) name##_avx512
 #define LOAD_F16(p) ((vf)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)(p))))
-#define WIDEN(x) ((vu)_mm512_cvtepu16_epi32((__m256i)(x))) /* GCC 12 would do halves */
+/* GCC 12 widens by halves, and narrows lane by lane. */
+#define WIDEN(x) ((vu)_mm512_cvtepu16_epi32((__m256i)(x)))
+#define LOW_BYTES(x) ((vb)_mm512_cvtepi32_epi8((__m512i)(x)))
 #define LOAD_U8(p) ((vi)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(p))))
 #define SUM_LANES(x) _mm512_reduce_add_ps((__m512)(x))
 #define MAX_LANES(x) _mm512_reduce_max_ps((__m512)(x))
