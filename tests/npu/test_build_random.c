@@ -276,7 +276,7 @@ static void scheduled_equals_serial(void **state) {
     krig_fini(&rig);
 }
 
-/* A search of its own: the same cycles in shorter steps, and the same results. */
+/* A search of its own: fewer cycles or as many in shorter steps, and the same results. */
 static void longer_searches_shorten_steps(void **state) {
     (void)state;
     static struct krig rig;
@@ -289,15 +289,18 @@ static void longer_searches_shorten_steps(void **state) {
         program_seed = 0x9e3779b97f4a7c15u * (uint64_t)(i + 1);
         if (!build(&code[0], WI_PIPELINED, 0, &err))
             continue;
-        if (!build(&code[1], WI_PIPELINED, MOVES, &err))
+        if (!build(&code[1], WI_PIPELINED, 8 * MOVES, &err))
             fail_msg("program %d: %s", i, err.text);
         for (int k = 0; k < code[0].n_loops; k++) {
-            assert_int_equal(code[0].loops[k].cycles, code[1].loops[k].cycles);
-            assert_true(code[1].loops[k].stages <= code[0].loops[k].stages);
-            stages += code[0].loops[k].stages;
-            shorter += code[0].loops[k].stages - code[1].loops[k].stages;
+            const struct wi_loop_report *quick = &code[0].loops[k], *longer = &code[1].loops[k];
+            assert_true(longer->cycles <= quick->cycles);
+            if (longer->cycles < quick->cycles)
+                continue;
+            assert_true(longer->stages <= quick->stages);
+            stages += quick->stages;
+            shorter += quick->stages - longer->stages;
         }
-        bool enough = enough_steps(&code[0]);
+        bool enough = enough_steps(&code[0]) && enough_steps(&code[1]);
         for (int k = 0; k < 2; k++) {
             if (enough) {
                 krig_check(&code[k]);
@@ -312,7 +315,7 @@ static void longer_searches_shorten_steps(void **state) {
             assert_memory_equal(memory, rig.memory, sizeof memory);
     }
     print_message("%d stages less of %d\n", shorter, stages);
-    assert_true(shorter > stages / 20);
+    assert_true(shorter > stages / 30);
     krig_fini(&rig);
 }
 

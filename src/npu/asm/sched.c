@@ -443,7 +443,7 @@ static bool search(struct wi_sched *s, long moves) {
         bool placed = wi_sched_place(s, seed);
         if (!placed)
             earliest(s, s->time); /* all edges long enough, resources left to the tuning */
-        if ((placed && !s->most && fits(s)) || wi_sched_tune(s, seed, moves)) {
+        if ((placed && fits(s)) || wi_sched_tune(s, seed, moves)) {
             start_at_zero(s);
             return true;
         }
@@ -451,29 +451,40 @@ static bool search(struct wi_sched *s, long moves) {
     return false;
 }
 
-static void copy_result(const struct wi_sched *s, int *const to[3], int *const from[3]) {
-    const size_t n[] = {(size_t)s->n_ops, (size_t)s->n_ops, s->n_values};
-    for (int i = 0; i < 3; i++)
-        memcpy(to[i], from[i], n[i] * sizeof(int));
+struct result {
+    int *time, *chosen, *number;
+};
+
+static void copy_result(const struct wi_sched *s, struct result to, struct result from) {
+    memcpy(to.time, from.time, (size_t)s->n_ops * sizeof(int));
+    memcpy(to.chosen, from.chosen, (size_t)s->n_ops * sizeof(int));
+    memcpy(to.number, from.number, s->n_values * sizeof(int));
 }
 
 /* From a schedule to shorter ones while there are some: as many bundles, and fewer of code, fill
  * and drain the loop. */
 static void shorten(struct wi_sched *s, long moves) {
-    int *const result[] = {s->time, s->chosen, s->number};
-    int *const best[] = {wi_malloc((size_t)s->n_ops + 1, sizeof(int)),
-                         wi_malloc((size_t)s->n_ops + 1, sizeof(int)),
-                         wi_malloc(s->n_values + 1, sizeof(int))};
-    s->failed |= !best[0] || !best[1] || !best[2];
+    struct result now = {s->time, s->chosen, s->number};
+    struct result best = {wi_malloc((size_t)s->n_ops + 1, sizeof(int)),
+                          wi_malloc((size_t)s->n_ops + 1, sizeof(int)),
+                          wi_malloc(s->n_values + 1, sizeof(int))};
+    s->failed |= !best.time || !best.chosen || !best.number;
     for (bool found = true; found && !s->failed;) {
-        copy_result(s, best, result);
+        copy_result(s, best, now);
         s->most = span(s) - (s->late && !s->most ? 1 : 2); /* at first it is enough to be late */
-        found = s->most > 0 && s->most >= wi_sched_chain(s) && search(s, moves);
+        found = false;
+        bool possible = s->most > 0 && s->most >= wi_sched_chain(s);
+        for (unsigned seed = 0; possible && !found && seed < SEEDS && !s->failed; seed++) {
+            copy_result(s, now, best);
+            found = wi_sched_tune(s, seed, moves);
+        }
+        start_at_zero(s);
     }
     if (!s->failed)
-        copy_result(s, result, best);
-    for (int i = 0; i < 3; i++)
-        wi_free(best[i]);
+        copy_result(s, now, best);
+    wi_free(best.time);
+    wi_free(best.chosen);
+    wi_free(best.number);
 }
 
 int wi_sched_loop(struct wi_sched *s, const struct wi_loop *loop, struct wisp_error *err) {

@@ -12,6 +12,7 @@ enum {
     CLASH = 48,       /* of a resource used twice */
     BEYOND = 16,      /* of a unit beyond the file for a bundle */
     HOT = 400,        /* 16 x the cost that is accepted every other time at first */
+    WARM = HOT / 4,   /* the same where there is a schedule to start from */
     COLOR_EVERY = 500 /* moves between attempts to give registers */
 };
 
@@ -227,9 +228,9 @@ static bool tune_init(struct tune *t, struct wi_sched *s, unsigned seed) {
     return true;
 }
 
-/* The heat falls from HOT to about HOT / 13. */
+/* The heat falls to about a 13th. */
 static bool anneal(struct tune *t, long moves) {
-    long heat = HOT;
+    long heat = t->s->most ? WARM : HOT;
     for (long i = 0; i < moves; i++) {
         struct move undo[2];
         t->s->tries++;
