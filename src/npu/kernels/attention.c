@@ -167,13 +167,6 @@ static void exp_pair(struct wi_build *b, const struct exponential *e, struct wi_
     wi_k_exp2(b, &e->exp2, g, whole, h, p);
 }
 
-static struct wi_vreg add(struct wi_build *b, const struct exponential *e, struct wi_vreg u,
-                          struct wi_vreg v) {
-    struct wi_vreg sum = wi_k_bm(b, "sum");
-    WI_OP(b, VADD_F, wi_r(sum), wi_r(u), wi_r(v), wi_r(e->tile));
-    return sum;
-}
-
 struct exp_at {
     int keys;
     struct wi_vreg in, out, walk_in, walk_out; /* scores, powers */
@@ -200,12 +193,12 @@ static void exp_step(struct wi_build *b, const struct exponential *e, const stru
         wi_build_load(b, wi_low(x), score_at(at, 2 * i, false));
         wi_build_load(b, wi_high(x), score_at(at, 2 * i + 1, false));
         exp_pair(b, e, x, p);
-        sum[0] = add(b, e, sum[0], p[0]);
-        sum[1] = i ? add(b, e, sum[1], p[1]) : p[1];
+        sum[0] = wi_k_sum(b, sum[0], p[0], e->tile);
+        sum[1] = i ? wi_k_sum(b, sum[1], p[1], e->tile) : p[1];
         wi_build_store_bf16(b, p[0], score_at(at, 2 * i, true));
         wi_build_store_bf16(b, p[1], score_at(at, 2 * i + 1, true));
     }
-    sum[0] = add(b, e, sum[0], sum[1]);
+    sum[0] = wi_k_sum(b, sum[0], sum[1], e->tile);
     wi_build_store(b, wi_low(sum[0]), wi_k_walk(at->l_out, at->walk_l[1], 2, STREAM_L_OUT));
     wi_build_store(b, wi_high(sum[0]), wi_k_walk(at->l_out, at->walk_l[1], 2, STREAM_L_OUT));
 }

@@ -144,29 +144,15 @@ static struct wi_vreg find_most(struct wi_build *b, const struct online *o, int 
     return most;
 }
 
-static struct wi_vreg plus(struct wi_build *b, const struct online *o, struct wi_vreg u,
-                           struct wi_vreg v) {
-    struct wi_vreg sum = wi_k_bm(b, "sum");
-    wi_k_add(b, sum, u, v, o->sum);
-    return sum;
-}
-
-static struct wi_vreg minus(struct wi_build *b, const struct online *o, struct wi_vreg u,
-                            struct wi_vreg v) {
-    struct wi_vreg difference = wi_k_bm(b, "difference");
-    wi_k_sub(b, difference, u, v, o->sum);
-    return difference;
-}
-
 /* The whole number nearest to v, where |v| < 2^22; else near it. */
 static struct wi_vreg whole(struct wi_build *b, const struct online *o, struct wi_vreg v) {
-    return minus(b, o, plus(b, o, v, o->integers), o->integers);
+    return wi_k_difference(b, wi_k_sum(b, v, o->integers, o->sum), o->integers, o->sum);
 }
 
 /* 1663 + y, where y is not too small for a power: its bits are 2^n (1 + f) after 6 are dropped.
  * Exact: 1536 + y. */
 static struct wi_vreg pattern(struct wi_build *b, const struct online *o, struct wi_vreg y) {
-    struct wi_vreg z = to_x(b, plus(b, o, y, o->base));
+    struct wi_vreg z = to_x(b, wi_k_sum(b, y, o->base, o->sum));
     return to_bm(b, extreme(b, true, z, o->least));
 }
 
@@ -195,7 +181,7 @@ static struct wi_vreg load_l(struct wi_build *b, const struct online *o) {
 static void rescale_l(struct wi_build *b, const struct online *o, struct wi_vreg before,
                       struct wi_vreg now) {
     struct wi_vreg a = wi_k_x(b, "a"), l = wi_k_bm(b, "a l");
-    struct wi_vreg z = pattern(b, o, minus(b, o, to_bm(b, before), now));
+    struct wi_vreg z = pattern(b, o, wi_k_difference(b, to_bm(b, before), now, o->sum));
     narrow_pattern(b, o, wi_low(a), z);
     narrow_pattern(b, o, wi_high(a), z);
     for (int half = 0; half < 2; half++)
@@ -214,7 +200,7 @@ static struct wi_mem next_power(const struct online *o, int i) {
 static void store_patterns(struct wi_build *b, const struct online *o, struct wi_vreg m) {
     struct wi_vreg z[KEY_TILES];
     for (int i = 0; i < KEY_TILES; i++)
-        z[i] = pattern(b, o, minus(b, o, to_bm(b, load_scores(b, o, i, 0)), m));
+        z[i] = pattern(b, o, wi_k_difference(b, to_bm(b, load_scores(b, o, i, 0)), m, o->sum));
     for (int i = 0; i < KEY_TILES; i++)
         wi_build_store_s16(b, z[i], o->shift, next_power(o, i));
 }
@@ -246,7 +232,8 @@ static struct wi_vreg exact_pair(struct wi_build *b, const struct online *o,
     for (int i = 0; i < 2; i++) {
         struct wi_vreg z = pattern(b, o, y[i]), top = whole(b, o, z);
         narrow_pattern(b, o, i ? wi_high(n) : wi_low(n), top);
-        wi_k_narrow(b, i ? wi_high(p) : wi_low(p), polynomial(b, o, minus(b, o, z, top)));
+        wi_k_narrow(b, i ? wi_high(p) : wi_low(p),
+                    polynomial(b, o, wi_k_difference(b, z, top, o->sum)));
     }
     WI_OP(b, VADD_16, wi_r(power), wi_r(p), wi_r(n));
     return power;
@@ -260,7 +247,7 @@ static void store_exact(struct wi_build *b, const struct online *o, struct wi_vr
         for (int k = 0; k < 2; k++) {
             struct wi_vreg scores = wi_k_bm(b, "scores");
             wi_k_load_x(b, scores, wi_k_at(o->in, TILE * (2 * i + k), 2, STREAM_S));
-            y[k] = minus(b, o, scores, m);
+            y[k] = wi_k_difference(b, scores, m, o->sum);
         }
         struct wi_vreg all = exact_pair(b, o, y);
         power[i] = wi_k_x(b, "powers that count");
@@ -270,7 +257,7 @@ static void store_exact(struct wi_build *b, const struct online *o, struct wi_vr
         struct wi_vreg w = i % 2 ? wi_high(power[i / 2]) : wi_low(power[i / 2]);
         struct wi_vreg wide = wi_k_bm(b, "2^y");
         wi_k_widen(b, wide, w);
-        l = plus(b, o, l, wide);
+        l = wi_k_sum(b, l, wide, o->sum);
         wi_build_store(b, w, next_power(o, i));
     }
     store_l(b, o, l);
@@ -292,7 +279,8 @@ static void maxima_step(struct wi_build *b, const struct online *o) {
     for (int j = 0; j < 2; j++) {
         struct wi_vreg before = spread_m(b, c, j ? o->odd : o->even);
         struct wi_vreg most = to_bm(b, find_most(b, o, j, before)), near = whole(b, o, most);
-        struct wi_vreg now = plus(b, o, near, whole(b, o, minus(b, o, most, near)));
+        struct wi_vreg now =
+            wi_k_sum(b, near, whole(b, o, wi_k_difference(b, most, near, o->sum)), o->sum);
         m[j] = to_x(b, now);
         rescale_l(b, o, before, now);
     }

@@ -34,13 +34,6 @@ static struct wi_vreg constant(struct wi_build *b, uint16_t bf16, const char *na
     return acc;
 }
 
-static struct wi_vreg times(struct wi_build *b, const struct wi_ln *k, struct wi_vreg s1,
-                            struct wi_vreg s2) {
-    struct wi_vreg d = wi_k_bm(b, "product");
-    wi_k_mul(b, d, s1, s2, k->lanes);
-    return d;
-}
-
 /* bf16 values, not 0, times a power of 2 that divides the exponent's unit. */
 static struct wi_vreg scale_down(struct wi_build *b, struct wi_vreg x, struct wi_vreg exponents) {
     struct wi_vreg d = wi_k_x(b, "scaled");
@@ -86,22 +79,24 @@ static struct wi_vreg inverse_root(struct wi_build *b, const struct wi_ln *k, st
     WI_OP(b, VSUB_16, wi_r(y), wi_r(wi_k_fill(b, 0x5f37, "exponent trick")), wi_r(bits));
     struct wi_vreg parts = wi_k_split(b, v, NULL, k->sum);
     /* y (1.5 - v y^2 / 2); y is in both halves, so that every factor counts twice */
-    struct wi_vreg u = wi_k_narrow_twice(b, times(b, k, parts, y));
+    struct wi_vreg u = wi_k_narrow_twice(b, wi_k_product(b, parts, y, k->lanes));
     struct wi_vreg three_halves = constant(b, 0x3fc0, "1.5"), y_half = scale_down(b, y, half);
     wi_k_msc(b, g, three_halves, u, scale_down(b, y, quarter), k->lanes);
-    y = wi_k_narrow_twice(b, times(b, k, wi_k_narrow_twice(b, g), y_half));
+    y = wi_k_narrow_twice(b, wi_k_product(b, wi_k_narrow_twice(b, g), y_half, k->lanes));
     /* h = (1 - v y^2) / 2; y (1 + h + 1.5 h^2), times features */
     y_half = scale_down(b, y, half);
-    u = wi_k_split(b, times(b, k, parts, y), NULL, k->sum);
+    u = wi_k_split(b, wi_k_product(b, parts, y, k->lanes), NULL, k->sum);
     wi_k_msc(b, h, constant(b, 0x3f00, "0.5"), u, y_half, k->lanes);
-    struct wi_vreg wide = times(b, k, features, y_half), terms = wi_k_x(b, "h, 2 h^2");
+    struct wi_vreg wide = wi_k_product(b, features, y_half, k->lanes),
+                   terms = wi_k_x(b, "h, 2 h^2");
     struct wi_vreg factors = wi_k_x(b, "y, 0.75 y"), out = wi_k_bm(b, "inverse root");
     struct wi_vreg three_eighths = wi_k_fill(b, 0x3ec0, "3 / 8");
     wi_k_narrow(b, wi_low(factors), wide);
-    wi_k_narrow(b, wi_high(factors), times(b, k, wi_k_narrow_twice(b, wide), three_eighths));
+    wi_k_narrow(b, wi_high(factors),
+                wi_k_product(b, wi_k_narrow_twice(b, wide), three_eighths, k->lanes));
     wi_k_narrow(b, wi_low(terms), h);
     wi_k_narrow(b, wi_high(terms), h);
-    struct wi_vreg square = times(b, k, terms, terms);
+    struct wi_vreg square = wi_k_product(b, terms, terms, k->lanes);
     wi_k_narrow(b, wi_high(terms), square);
     wi_k_mac(b, out, wide, terms, factors, k->lanes);
     return out;
@@ -117,7 +112,7 @@ static struct wi_vreg shift_of(struct wi_build *b, const struct wi_ln *k, struct
     wi_k_narrow(b, wi_low(least), rest);
     WI_OP(b, VMOV_W, wi_r(wi_high(least)), wi_r(wi_low(s)));
     WI_OP(b, VMOV_W, wi_r(wi_low(ends)), wi_r(wi_low(inverse)));
-    struct wi_vreg mean = times(b, k, least, ends);
+    struct wi_vreg mean = wi_k_product(b, least, ends, k->lanes);
     wi_k_mac(b, mean, mean, s, fill_param(b, WI_LN_AT(inverse[1]), "1 / features"), k->lanes);
     wi_k_mac(b, mean, mean, s, inverse, k->lanes);
     struct wi_vreg m = wi_k_split(b, mean, &left, k->sum);

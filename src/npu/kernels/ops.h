@@ -85,6 +85,26 @@ static inline void wi_k_sub(struct wi_build *b, struct wi_vreg d, struct wi_vreg
     WI_OP(b, VSUB_F, wi_r(d), wi_r(u), wi_r(v), wi_r(conf));
 }
 
+/* In a new bm: a x b, u + v, u - v. */
+static inline struct wi_vreg wi_k_product(struct wi_build *b, struct wi_vreg s1, struct wi_vreg s2,
+                                          struct wi_vreg conf) {
+    struct wi_vreg d = wi_k_bm(b, "product");
+    wi_k_mul(b, d, s1, s2, conf);
+    return d;
+}
+static inline struct wi_vreg wi_k_sum(struct wi_build *b, struct wi_vreg u, struct wi_vreg v,
+                                      struct wi_vreg conf) {
+    struct wi_vreg d = wi_k_bm(b, "sum");
+    wi_k_add(b, d, u, v, conf);
+    return d;
+}
+static inline struct wi_vreg wi_k_difference(struct wi_build *b, struct wi_vreg u, struct wi_vreg v,
+                                             struct wi_vreg conf) {
+    struct wi_vreg d = wi_k_bm(b, "difference");
+    wi_k_sub(b, d, u, v, conf);
+    return d;
+}
+
 /* 16 fp32 to bf16, rounded as crRnd says, and back. */
 static inline void wi_k_narrow(struct wi_build *b, struct wi_vreg w, struct wi_vreg bm) {
     WI_OP(b, VCONV_BF16_FP32, wi_r(w), wi_r(bm));
