@@ -110,19 +110,21 @@ static void give(struct wi_build *b, const struct names *n, uint8_t in, uint8_t 
     wi_build_release(b, wi_r(wi_build_const(b, WI_FAMILY_R, OUT_FULL, "lock")), n->give, out);
 }
 
+static void one_round(struct wi_build *b, const struct names *n, struct wi_vreg steps) {
+    wi_build_set(b, n->in, KRIG_MEMORY + IN);
+    wi_build_set(b, n->out, KRIG_MEMORY + OUT);
+    take(b, n, STREAM_IN, STREAM_OUT);
+    wi_build_loop(b, (struct wi_loop){.name = "parts", .steps = steps, .apart = true});
+    part(b, n, 32, true);
+    wi_build_end_loop(b);
+    give(b, n, STREAM_IN, STREAM_OUT);
+}
+
 /* Locks around a loop. */
 static void around(struct wi_build *b) {
     struct names n = begin(b);
-    for (int round = 0; round < ROUNDS; round++) {
-        struct wi_vreg steps = wi_build_const(b, WI_FAMILY_R, PARTS, "parts");
-        wi_build_set(b, n.in, KRIG_MEMORY + IN);
-        wi_build_set(b, n.out, KRIG_MEMORY + OUT);
-        take(b, &n, STREAM_IN, STREAM_OUT);
-        wi_build_loop(b, (struct wi_loop){.name = "parts", .steps = steps, .apart = true});
-        part(b, &n, 32, true);
-        wi_build_end_loop(b);
-        give(b, &n, STREAM_IN, STREAM_OUT);
-    }
+    for (int round = 0; round < ROUNDS; round++)
+        one_round(b, &n, wi_build_const(b, WI_FAMILY_R, PARTS, "parts"));
 }
 
 /* Locks around a loop that is repeated with them: what drains meets what fills the next one. */
@@ -131,13 +133,7 @@ static void repeated(struct wi_build *b) {
     struct wi_vreg rounds = wi_build_const(b, WI_FAMILY_R, ROUNDS, "rounds");
     struct wi_vreg steps = wi_build_const(b, WI_FAMILY_R, PARTS, "parts");
     wi_build_repeat(b, rounds);
-    wi_build_set(b, n.in, KRIG_MEMORY + IN);
-    wi_build_set(b, n.out, KRIG_MEMORY + OUT);
-    take(b, &n, STREAM_IN, STREAM_OUT);
-    wi_build_loop(b, (struct wi_loop){.name = "parts", .steps = steps, .apart = true});
-    part(b, &n, 32, true);
-    wi_build_end_loop(b);
-    give(b, &n, STREAM_IN, STREAM_OUT);
+    one_round(b, &n, steps);
     wi_build_end_repeat(b);
 }
 
