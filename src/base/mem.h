@@ -20,8 +20,8 @@ bool wi_grow(void *array, size_t *max, size_t n, size_t size);
 /* 64-byte aligned (one cache line, one ZMM register), contents undefined. */
 void *wi_malloc64(size_t n, size_t size);
 
-/* 64-byte aligned, for what is read from end to end again and again: in pages of 2 MB where it fills them and the
- * system has them, so that streams do not stop at each page's end. */
+/* 64-byte aligned, for what is read from end to end again and again: in pages of 2 MB where it fills
+ * them and the system has them, so that streams do not stop at each page's end. */
 void *wi_malloc_streamed(size_t n, size_t size);
 
 /* Copies of strings and byte ranges (NUL-terminated). */

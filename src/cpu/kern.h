@@ -92,7 +92,7 @@ struct wi_kern {
     int tile_cols;            /* columns of a panel */
     enum wi_dtype value_type; /* of what products multiply: WI_F32 or WI_BF16 */
     size_t value_bytes;
-    enum wi_panel_type panel_bytes; /* of matrices in int8 that may be multiplied by int8: INT8X4 if there is */
+    enum wi_panel_type int8_type; /* of int8 matrices that may be multiplied by int8: INT8X4 if it has that */
 #define WI_KERN(name, ret, params) ret(*name) params;
 #include "cpu/kern_list.def"
 #undef WI_KERN

@@ -54,9 +54,9 @@ const struct wi_kern SUFFIX(wi_kern) = {
     .value_type = VALUE_TYPE,
     .value_bytes = sizeof(value),
 #ifdef DOT_BYTES
-    .panel_bytes = WI_PANEL_INT8X4,
+    .int8_type = WI_PANEL_INT8X4,
 #else
-    .panel_bytes = WI_PANEL_INT8,
+    .int8_type = WI_PANEL_INT8,
 #endif
 #include "cpu/kern_list.def"
 };

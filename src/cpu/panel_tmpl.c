@@ -37,14 +37,6 @@ INLINE vpairs splat_pair(const int16_t *p) {
     return (vpairs)(pair - (vi){0});
 }
 
-INLINE size_t block_bytes(enum wi_panel_type type) {
-    const union wi_panel_block *block = NULL;
-    return type == WI_PANEL_F32    ? sizeof block->f32
-           : type == WI_PANEL_BF16 ? sizeof block->bf16
-           : type == WI_PANEL_INT8 ? sizeof block->int8
-                                   : sizeof block->int8x4;
-}
-
 /* sums[mr] += a[mr, 32] times a block; mr is constant after inlining. */
 INLINE void block_int8(int mr, const uint8_t *data, const int16_t *a, size_t lda, vf (*sums)[PANEL_VECTORS]) {
     const union wi_panel_block *block = (const void *)data;
@@ -166,7 +158,7 @@ INLINE void panel_rows(enum wi_panel_type type, int mr, const struct wi_panel_pr
             block_bf16(mr, data, g->a + row + p, g->lda, sums);
         else
             block_f32(mr, data, g->a + row + p, g->lda, sums);
-        data += block_bytes(type);
+        data += wi_panel_block_bytes(type);
     }
     UNROLLED
     for (int i = 0; i < mr; i++) {
@@ -392,7 +384,7 @@ static void SUFFIX(panel_pack)(const struct wi_panels *w, int panel, const struc
             memcpy(block->f32, x, sizeof block->f32);
         else
             quantise_block(w->type == WI_PANEL_INT8X4, s, n, p, x, block);
-        data += block_bytes(w->type);
+        data += wi_panel_block_bytes(w->type);
     }
 }
 

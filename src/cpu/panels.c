@@ -11,21 +11,13 @@
  * an element is one thread's sum, in one order. */
 enum { ITEM_BYTES = 1 << 20 };
 
-static size_t block_bytes(enum wi_panel_type type) {
-    static const union wi_panel_block *const b = NULL;
-    static const size_t bytes[WI_N_PANEL_TYPES] = {
-        [WI_PANEL_F32] = sizeof b->f32, [WI_PANEL_BF16] = sizeof b->bf16, [WI_PANEL_INT8] = sizeof b->int8,
-        [WI_PANEL_INT8X4] = sizeof b->int8x4};
-    return bytes[type];
-}
-
 static int n_panels(const struct wi_panels *w) {
     return (w->n + WI_PANEL_ROWS - 1) / WI_PANEL_ROWS;
 }
 
 size_t wi_panels_size(enum wi_panel_type type, int n, int k) {
     size_t panels = (size_t)((n + WI_PANEL_ROWS - 1) / WI_PANEL_ROWS);
-    return panels * (size_t)(wi_panel_pad(k) / WI_PANEL_BLOCK) * block_bytes(type);
+    return panels * (size_t)(wi_panel_pad(k) / WI_PANEL_BLOCK) * wi_panel_block_bytes(type);
 }
 
 size_t wi_panels_bytes(const struct wi_panels *w) {
@@ -42,7 +34,7 @@ struct wi_panels wi_panels_view(const struct wi_panels *w, int j0, int n) {
 struct wi_panels wi_panels_at(enum wi_panel_type type, int n, int k, uint8_t *data) {
     size_t blocks = (size_t)(wi_panel_pad(k) / WI_PANEL_BLOCK);
     return (struct wi_panels){
-        .type = type, .n = n, .k = k, .data = data, .panel_bytes = blocks * block_bytes(type)};
+        .type = type, .n = n, .k = k, .data = data, .panel_bytes = blocks * wi_panel_block_bytes(type)};
 }
 
 int wi_panels_init(struct wi_panels *w, enum wi_panel_type type, int n, int k, struct wisp_error *err) {

@@ -13,7 +13,7 @@
 #include "base/pool.h"
 
 /* INT8 is multiplied by int16, INT8X4 by int8: only levels that multiply bytes by bytes have it
- * (`panel_bytes` of their table). */
+ * (`int8_type` of their table). */
 enum wi_panel_type { WI_PANEL_F32, WI_PANEL_BF16, WI_PANEL_INT8, WI_PANEL_INT8X4, WI_N_PANEL_TYPES };
 
 enum {
@@ -36,6 +36,14 @@ union wi_panel_block {
     } int8x4;
 };
 #define WI_PANEL_SCALE_UNIT 0x1p-10f
+
+static inline size_t wi_panel_block_bytes(enum wi_panel_type type) {
+    const union wi_panel_block *block = NULL;
+    return type == WI_PANEL_F32    ? sizeof block->f32
+           : type == WI_PANEL_BF16 ? sizeof block->bf16
+           : type == WI_PANEL_INT8 ? sizeof block->int8
+                                   : sizeof block->int8x4;
+}
 
 /* W [n, k] in panels of 16 rows, each ceil(k / 32) blocks. */
 struct wi_panels {

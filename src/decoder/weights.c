@@ -1,5 +1,6 @@
 #include "decoder/weights.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -34,11 +35,12 @@ struct packer {
 };
 
 /* Of all matrices, which lie one after another in the order in which a step reads them. */
-static size_t total_bytes(const struct wisp_dims *dims, enum wi_panel_type type) {
+static size_t total_bytes(const struct wisp_dims *dims, enum wi_panel_type type,
+                          enum wi_panel_type vocabulary) {
     int d = dims->n_text_state;
     size_t layer = wi_panels_size(type, 3 * wi_dec_qkv_rows(d), d) + 3 * wi_panels_size(type, d, d) +
                    wi_panels_size(type, 4 * d, d) + wi_panels_size(type, d, 4 * d);
-    return (size_t)dims->n_text_layer * layer + wi_panels_size(type, dims->n_vocab, d);
+    return (size_t)dims->n_text_layer * layer + wi_panels_size(vocabulary, dims->n_vocab, d);
 }
 
 static struct wi_panels place(struct packer *p, int n, int k) {
@@ -95,10 +97,11 @@ int wi_dec_weights_init(struct wi_dec_weights *w, const struct wi_model *model,
     int n = model->dims.n_text_layer;
     size_t bias = (size_t)(3 * wi_dec_qkv_rows(model->dims.n_text_state));
     *w = (struct wi_dec_weights){.format = format, .n_layer = n};
-    w->cross = format == WI_DEC_INT8 ? kern->panel_bytes : p.type;
+    w->cross = format == WI_DEC_INT8 ? kern->int8_type : p.type;
     if (format == WI_DEC_F32)
         return WISP_OK;
-    w->data = p.next = wi_malloc_streamed(1, total_bytes(&model->dims, p.type));
+    size_t bytes = total_bytes(&model->dims, p.type, w->cross);
+    w->data = p.next = wi_malloc_streamed(1, bytes);
     w->layers = wi_calloc((size_t)n, sizeof *w->layers);
     w->biases = wi_calloc((size_t)n * bias, sizeof *w->biases);
     if (!w->data || !w->layers || !w->biases) {
@@ -109,6 +112,7 @@ int wi_dec_weights_init(struct wi_dec_weights *w, const struct wi_model *model,
         pack_layer(&p, &w->layers[i], &model->w.dec[i], w->biases + (size_t)i * bias);
     p.type = w->cross;
     w->vocabulary = pack(&p, model->w.tok_emb);
+    assert(p.next == w->data + bytes);
     return WISP_OK;
 }
 

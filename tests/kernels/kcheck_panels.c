@@ -353,7 +353,7 @@ void check_panels(void) {
     static const int ks[] = {1, 5, 31, 32, 33, 64, 72, 160, 512};
     struct wi_pool *pool;
     assert_int_equal(wi_pool_create(&pool, 2, NULL), 0);
-    bool bytes = kern.panel_bytes == WI_PANEL_INT8X4;
+    bool bytes = kern.int8_type == WI_PANEL_INT8X4;
     check_to_int16();
     check_to_int8();
     check_integer_sums();

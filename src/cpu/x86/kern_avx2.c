@@ -1,5 +1,5 @@
 /* AVX2, FMA and F16C: 6 x 16 accumulators take 12 of the 16 registers.  kern_avxvnni.c is made of
- * it too, with a name and a DOT_PAIRS of its own. */
+ * it too, with a name, DOT_PAIRS and DOT_BYTES of its own. */
 #include <immintrin.h>
 #include <stdint.h>
 
