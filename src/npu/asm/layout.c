@@ -179,7 +179,6 @@ static void peel(struct timeline *t) {
 /* Whether an operation may be done for steps that there are not: it only reads memory, and what it
  * writes is not read behind the loop. */
 static bool leaves_nothing(const struct wi_sched *s, const struct wi_ir_op *op, int number) {
-    const struct wi_isa_info *info = wi_isa_info(op->id[0]);
     struct wi_ir_access a[WI_IR_MAX_ACCESSES];
     int n = wi_ir_accesses(s->b, op, a);
     for (int i = 0; i < n; i++) {
@@ -188,7 +187,7 @@ static bool leaves_nothing(const struct wi_sched *s, const struct wi_ir_op *op, 
         if (a[i].write && !status && (unit >= 0 || s->b->regs[a[i].key / 8].last_region != number))
             return false;
     }
-    return info->kind == WI_KIND_LOAD || info->kind == WI_KIND_PLAIN;
+    return wi_only_registers(op->id[0]);
 }
 
 /* The hardware loop begins when all steps that overlap there have begun, and ends when there are no
@@ -332,9 +331,8 @@ static int add_between(struct wi_layout *l, const struct parts *p, struct wi_row
 /* What runs ahead of the last step must be harmless. */
 static int check_overrun(const struct timeline *t, struct wisp_error *err) {
     for (int i = 0; i < t->s->n_ops; i++) {
-        const struct wi_isa_info *info = wi_isa_info(op_of(t->s, i)->id[0]);
         if (t->s->time[i] < t->special && op_of(t->s, i)->when == WI_EVERY_STEP &&
-            info->kind != WI_KIND_LOAD && info->kind != WI_KIND_PLAIN)
+            !wi_only_registers(op_of(t->s, i)->id[0]))
             return wi_err_set(err, WISP_E_UNSUPPORTED,
                               "loop '%s' would store ahead of its last step", t->region->loop.name);
     }

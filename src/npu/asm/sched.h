@@ -95,6 +95,11 @@ struct wi_order {
 enum { WI_NO_ORDER = -99 };
 int wi_order_distance(struct wi_order x, struct wi_order y);
 bool wi_is_acquire(unsigned id); /* which shares its bundle with no memory access */
+/* Changes nothing but registers, and so may be done once too often. */
+static inline bool wi_only_registers(unsigned id) {
+    unsigned kind = wi_isa_info(id)->kind;
+    return kind == WI_KIND_LOAD || kind == WI_KIND_PLAIN;
+}
 
 /* Of a loop's step: `bound` and `limit`. */
 void wi_sched_bound(struct wi_sched *s);

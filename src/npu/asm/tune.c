@@ -86,9 +86,8 @@ int wi_sched_overflow(struct wi_sched *s) {
 
 /* Bundles between an operation and those that it may have. */
 static int outside(const struct wi_sched *s, int op) {
-    int kind = wi_isa_info(s->b->ops[s->first_op + op].id[0])->kind, time = s->time[op];
-    bool anywhere = !s->late || kind == WI_KIND_LOAD || kind == WI_KIND_PLAIN;
-    int first = anywhere ? 0 : s->most + 1 - s->cycles;
+    bool anywhere = !s->late || wi_only_registers(s->b->ops[s->first_op + op].id[0]);
+    int time = s->time[op], first = anywhere ? 0 : s->most + 1 - s->cycles;
     if (s->most == 0)
         return 0;
     return time < first ? first - time : time > s->most ? time - s->most : 0;
